@@ -1,0 +1,34 @@
+# Two commands set everything up: `go run . demo` and `make test`.
+
+GO            ?= go
+GOLANGCI_LINT ?= github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+PLATFORMS     := linux/amd64 linux/arm64 freebsd/amd64 freebsd/arm64
+
+.PHONY: build test lint vet-all bench soak
+
+build:
+	CGO_ENABLED=0 $(GO) build -trimpath -o hoster-ha .
+
+# Every test, with the race detector.
+test:
+	$(GO) test -race -timeout 15m ./...
+
+# The linters, and all four platforms built and vetted.
+lint: vet-all
+	$(GO) run $(GOLANGCI_LINT) run ./...
+	$(GO) mod tidy -diff
+
+vet-all:
+	@set -e; for p in $(PLATFORMS); do \
+		echo "vet $$p"; \
+		GOOS=$${p%/*} GOARCH=$${p#*/} CGO_ENABLED=0 $(GO) build -o /dev/null .; \
+		GOOS=$${p%/*} GOARCH=$${p#*/} CGO_ENABLED=0 $(GO) vet ./...; \
+	done
+
+# The figures in docs/results.md.
+bench:
+	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 30m ./...
+
+# The long list: a hundred rounds of killed, stopped and frozen masters.
+soak:
+	HOSTER_HA_SOAK=1 $(GO) test -run 'Soak' -count 1 -timeout 60m -v ./integration/...

@@ -1,0 +1,181 @@
+package ledger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/hoster-ha/hoster-ha/persistence"
+	"github.com/hoster-ha/hoster-ha/persistence/record"
+)
+
+// ErrSuperseded: another entry was made under the number; the ledger has been
+// refreshed and whoever wrote has to look again.
+var ErrSuperseded = errors.New("superseded by another entry")
+
+// ErrPending: an earlier entry's outcome is still open; nothing else may be
+// written before it is settled.
+var ErrPending = errors.New("an earlier entry is not settled yet")
+
+// Ledger follows and extends one cluster's ledger. It is safe for concurrent
+// use; writes are made one at a time.
+type Ledger struct {
+	store   persistence.Store
+	cluster string
+
+	mu      sync.Mutex
+	tail    Stored
+	hashes  map[uint64]string // of entries read, by number
+	pending *pending
+}
+
+// pending is an entry whose Create ended without an answer.
+type pending struct {
+	stored Stored
+	data   []byte
+	open   bool // a request for it may still be carried out
+}
+
+// New follows the ledger of a cluster. Call Load first.
+func New(store persistence.Store, cluster string) *Ledger {
+	return &Ledger{store: store, cluster: cluster, hashes: map[uint64]string{}}
+}
+
+// Follow names the cluster, before the first Load.
+func (l *Ledger) Follow(cluster string) { l.cluster = cluster }
+
+// Load finds the tail by listing and holds it against what this node
+// remembers. ErrNotFound when the ledger has no entry yet and none is
+// remembered.
+func (l *Ledger) Load(ctx context.Context, known Mark) error {
+	last, err := Last(ctx, l.store)
+	if err != nil {
+		return err
+	}
+	if last == 0 {
+		if known.Seq > 0 {
+			return &HistoryError{Key: Folder, Why: fmt.Sprintf("the ledger is empty, but this node remembers entry %d", known.Seq)}
+		}
+		return fmt.Errorf("ledger: %w", persistence.ErrNotFound)
+	}
+	tail, err := Read(ctx, l.store, l.cluster, last)
+	if err != nil {
+		return err
+	}
+	if err := verify(ctx, l.store, l.cluster, tail, known); err != nil {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.advance(tail)
+	return nil
+}
+
+// Tail is the newest entry read.
+func (l *Ledger) Tail() Stored {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.tail
+}
+
+// Settled says whether no write of this process is open.
+func (l *Ledger) Settled() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.pending == nil
+}
+
+// Refresh reads the tail anew: it must still be what it was, and entries after
+// it must continue it. It returns the entries that are new, oldest first.
+func (l *Ledger) Refresh(ctx context.Context) ([]Stored, error) {
+	tail := l.Tail()
+	folders := []string{folderOf(tail.Seq)}
+	if next := folderOf(tail.Seq + 1); next != folders[0] {
+		folders = append(folders, next)
+	}
+	var seqs []uint64
+	for _, f := range folders {
+		some, err := numbers(ctx, l.store, f)
+		if err != nil {
+			return nil, err
+		}
+		seqs = append(seqs, some...)
+	}
+	if !slices.Contains(seqs, tail.Seq) {
+		return nil, &HistoryError{Key: Key(tail.Seq), Why: "the newest entry is gone: entries are lost"}
+	}
+	if err := l.unchanged(ctx, tail); err != nil {
+		return nil, err
+	}
+	var news []Stored
+	for _, seq := range seqs {
+		if seq <= tail.Seq {
+			continue
+		}
+		next, err := Read(ctx, l.store, l.cluster, seq)
+		if err != nil {
+			return nil, err
+		}
+		if err := follows(tail.Mark(), next.Entry); err != nil {
+			return nil, err
+		}
+		news = append(news, next)
+		tail = next
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, n := range news {
+		if n.Seq > l.tail.Seq {
+			l.advance(n)
+		}
+	}
+	return news, nil
+}
+
+// unchanged reads the tail's bytes again: a store that was restored or whose
+// server lost acknowledged writes shows itself here.
+func (l *Ledger) unchanged(ctx context.Context, tail Stored) error {
+	obj, err := l.store.Get(ctx, Key(tail.Seq))
+	if err != nil {
+		return err
+	}
+	if record.Hash(obj.Value) != tail.Hash {
+		return &HistoryError{Key: Key(tail.Seq), Why: "another entry than the one read before: the history is forked"}
+	}
+	return nil
+}
+
+// Differs holds a mark that a peer's heartbeat carries against this ledger: a
+// *HistoryError if the peer followed another history, ErrBehind if this node
+// has not read as far.
+func (l *Ledger) Differs(peer string, m Mark) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if m.Seq > l.tail.Seq {
+		return ErrBehind
+	}
+	if hash, known := l.hashes[m.Seq]; known && hash != m.Hash {
+		return &HistoryError{Key: Key(m.Seq), Why: fmt.Sprintf("%s follows another entry: the history is forked", peer)}
+	}
+	return nil
+}
+
+// ErrBehind: a peer knows of entries that this node has not read.
+var ErrBehind = errors.New("the ledger is known to be longer")
+
+// keptHashes is how many of the newest entries' hashes are kept.
+const keptHashes = 4096
+
+func (l *Ledger) advance(s Stored) {
+	l.tail = s
+	l.hashes[s.Seq] = s.Hash
+	if len(l.hashes) > keptHashes {
+		for seq := range l.hashes {
+			if seq+keptHashes/2 < s.Seq {
+				delete(l.hashes, seq)
+			}
+		}
+	}
+}

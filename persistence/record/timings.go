@@ -1,0 +1,29 @@
+package record
+
+import "time"
+
+// Timings are the durations of a cluster, as its ledger holds them and as each
+// heartbeat advertises them. Package lease makes and checks them.
+type Timings struct {
+	Interval  time.Duration `json:"interval"`   // I, between heartbeats
+	Timeout   time.Duration `json:"timeout"`    // T, takeover
+	Renew     time.Duration `json:"renew"`      // D, renew deadline
+	StopGrace time.Duration `json:"stop_grace"` // S
+	Kill      time.Duration `json:"kill"`       // K, kill and verify
+	Watchdog  time.Duration `json:"watchdog"`   // W
+	Margin    time.Duration `json:"margin"`     // M
+}
+
+// Max takes the larger of each: what an observer uses, who must never judge
+// earlier than the observed advertised.
+func (t Timings) Max(o Timings) Timings {
+	return Timings{
+		Interval: max(t.Interval, o.Interval), Timeout: max(t.Timeout, o.Timeout),
+		Renew: max(t.Renew, o.Renew), StopGrace: max(t.StopGrace, o.StopGrace),
+		Kill: max(t.Kill, o.Kill), Watchdog: max(t.Watchdog, o.Watchdog), Margin: max(t.Margin, o.Margin),
+	}
+}
+
+// Stopped is how long after the date of its last renewal a node with proof
+// runs nothing any more, its own stopping done: D + S + K.
+func (t Timings) Stopped() time.Duration { return t.Renew + t.StopGrace + t.Kill }
