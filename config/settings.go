@@ -1,0 +1,165 @@
+package config
+
+import (
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hoster-ha/hoster-ha/lease"
+	"github.com/hoster-ha/hoster-ha/node"
+	"github.com/hoster-ha/hoster-ha/persistence"
+	"github.com/hoster-ha/hoster-ha/persistence/ledger"
+	"github.com/hoster-ha/hoster-ha/persistence/record"
+	"github.com/hoster-ha/hoster-ha/persistence/stores"
+	"github.com/hoster-ha/hoster-ha/vmctl/command"
+)
+
+// Settings are the daemon's, and what of them the other commands share. The
+// names in the tags are those of the flags and of the keys in the file.
+type Settings struct {
+	PersistDir   string        `koanf:"persist-dir"`
+	PersistURL   string        `koanf:"persist-url"`
+	StateDir     string        `koanf:"state-dir"`
+	NodeName     string        `koanf:"node-name"`
+	Join         bool          `koanf:"join"`
+	Listen       string        `koanf:"listen"`
+	InsecureHTTP bool          `koanf:"insecure-http"`
+	URL          string        `koanf:"url"`
+	Interval     time.Duration `koanf:"interval"`
+	Timeout      time.Duration `koanf:"timeout"`
+	Priority     int           `koanf:"priority"`
+	Role         string        `koanf:"role"`
+	Mode         string        `koanf:"ha-mode"`
+	Promotion    string        `koanf:"promotion"`
+	Debug        bool          `koanf:"ha-debug"`
+	OnStop       string        `koanf:"on-stop"`
+	Expect       int           `koanf:"expect-nodes"`
+	Grace        time.Duration `koanf:"startup-grace"`
+	PidFile      string        `koanf:"pid-file"`
+	LogLevel     string        `koanf:"log-level"`
+	LogFormat    string        `koanf:"log-format"`
+	Config       string        `koanf:"config"`
+
+	// Driver and Snapshots are sections of the file; nil when absent.
+	Driver    *command.DriverConfig    `koanf:"-"`
+	Snapshots *command.SnapshotsConfig `koanf:"-"`
+
+	// TimingsGiven: interval or timeout was set by anybody.
+	TimingsGiven bool `koanf:"-"`
+	// ListenGiven: so was the address, which then must be had.
+	ListenGiven bool `koanf:"-"`
+}
+
+// DefaultListen is where people and programs ask, on loopback.
+const DefaultListen = "127.0.0.1:3900"
+
+// DefaultStateDir is the parent of the nodes' local memories.
+const DefaultStateDir = "/var/lib/hoster-ha"
+
+// Store opens the store that the settings name.
+func (s *Settings) Store() (persistence.Store, error) {
+	address, err := s.StoreURL()
+	if err != nil {
+		return nil, err
+	}
+	return stores.Open(address)
+}
+
+// StoreURL is the store's address in its canonical form.
+func (s *Settings) StoreURL() (string, error) {
+	switch {
+	case s.PersistDir != "" && s.PersistURL != "":
+		return "", fmt.Errorf("--persist-dir and --persist-url are both given; one of them names the store")
+	case s.PersistDir != "":
+		return stores.Normalize(s.PersistDir)
+	case s.PersistURL != "":
+		return stores.Normalize(s.PersistURL)
+	}
+	return "", fmt.Errorf("no store: give --persist-dir FOLDER or --persist-url URL")
+}
+
+// Timings are those asked for, the rest derived from them.
+func (s *Settings) Timings() (lease.Timings, error) {
+	return lease.NewTimings(s.Timeout, s.Interval)
+}
+
+// Validate checks the daemon's settings.
+func (s *Settings) Validate() error {
+	if err := persistence.CheckName(s.NodeName); err != nil {
+		return fmt.Errorf("--node-name: %w", err)
+	}
+	if _, err := s.StoreURL(); err != nil {
+		return err
+	}
+	if _, err := s.Timings(); err != nil {
+		return fmt.Errorf("--timeout %s --interval %s: %w", s.Timeout, s.Interval, err)
+	}
+	for _, c := range []struct {
+		flag, value string
+		allowed     []string
+	}{
+		{"role", s.Role, []string{ledger.RoleCandidate, ledger.RoleWorker, ledger.RoleWitness}},
+		{"ha-mode", s.Mode, []string{node.ModeAuto, node.ModeMaster, node.ModeStandby, node.ModeHotStandby, node.ModeHotBackup, node.ModeDisabled}},
+		{"promotion", s.Promotion, []string{node.PromotionAutomatic, node.PromotionManual}},
+		{"on-stop", s.OnStop, []string{"", record.LeaveFreeze, record.LeaveMove, record.LeaveStop}},
+		{"log-level", s.LogLevel, []string{"debug", "info", "warn", "error"}},
+		{"log-format", s.LogFormat, []string{"auto", "json", "console"}},
+	} {
+		if !slices.Contains(c.allowed, c.value) {
+			return fmt.Errorf("--%s %q: one of %s", c.flag, c.value, strings.Join(slices.DeleteFunc(c.allowed, func(a string) bool { return a == "" }), ", "))
+		}
+	}
+	if s.Expect < 0 {
+		return fmt.Errorf("--expect-nodes %d: a number of nodes", s.Expect)
+	}
+	if s.Grace < 0 {
+		return fmt.Errorf("--startup-grace %s: not before now", s.Grace)
+	}
+	if err := s.checkListen(); err != nil {
+		return err
+	}
+	return s.checkSections()
+}
+
+func (s *Settings) checkListen() error {
+	host, _, err := net.SplitHostPort(s.Listen)
+	if err != nil {
+		return fmt.Errorf("--listen %q: %w", s.Listen, err)
+	}
+	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) && !s.InsecureHTTP {
+		return fmt.Errorf("--listen %s is not loopback, and this version speaks plain HTTP only: give --insecure-http if you mean it", s.Listen)
+	}
+	return nil
+}
+
+func (s *Settings) checkSections() error {
+	if s.Driver != nil {
+		if err := s.Driver.Validate(); err != nil {
+			return err
+		}
+		if s.Role == ledger.RoleWitness {
+			return fmt.Errorf("driver: a witness runs no VMs")
+		}
+	}
+	if s.Snapshots != nil {
+		if s.Driver == nil {
+			return fmt.Errorf("snapshots: there is no driver")
+		}
+		return s.Snapshots.Validate()
+	}
+	return nil
+}
+
+// Stop is what becomes of the VMs when the daemon is told to stop: as set, or
+// else moved where they could not outlive it, and left running elsewhere.
+func (s *Settings) Stop() string {
+	switch {
+	case s.OnStop != "":
+		return s.OnStop
+	case s.Driver != nil && s.Driver.SelfStop:
+		return record.LeaveMove
+	}
+	return record.LeaveFreeze
+}

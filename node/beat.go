@@ -1,0 +1,265 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/hoster-ha/hoster-ha/lease"
+	"github.com/hoster-ha/hoster-ha/persistence/ledger"
+	"github.com/hoster-ha/hoster-ha/persistence/record"
+)
+
+// beats renews the lease and observes the others every interval, and looks
+// once more at the master at the very instant at which it could be judged.
+func (n *Node) beats(ctx context.Context) error {
+	next := n.now()
+	for {
+		if err := n.beat(ctx); err != nil {
+			return err
+		}
+		interval := n.timings().Interval
+		next += interval
+		if now := n.now(); next <= now {
+			next = now + interval
+		}
+		for waiting := true; waiting; {
+			wake, judge := next, false
+			if at, ok := n.observer.NextJudgement(); ok && at > n.now() && at < next {
+				wake, judge = at, true
+			}
+			t := time.NewTimer(wake - n.now())
+			select {
+			case <-t.C:
+			case <-n.kickBeat:
+				next, judge = n.now(), false
+			case <-ctx.Done():
+				t.Stop()
+				return nil
+			}
+			t.Stop()
+			if judge {
+				n.judge(ctx)
+			}
+			waiting = judge
+		}
+	}
+}
+
+// beat is one renewal and one look at everybody.
+func (n *Node) beat(ctx context.Context) error {
+	began := n.now()
+	holder := n.getHolder()
+	if holder.Over(began) {
+		if err := n.lost(ctx, holder); err != nil {
+			return err
+		}
+		holder = n.getHolder()
+	}
+	// Dated from before the first request of the beat.
+	renewal := holder.Begin(began, n.timings())
+	deadline := n.timings().Renew
+	if until := holder.Until(); until != 0 {
+		deadline = until - began
+	}
+	bctx, cancel := context.WithTimeoutCause(ctx, deadline, errors.New("the renew deadline has passed"))
+	defer cancel()
+	failed, tailErr := n.tail(bctx, began)
+	if err := n.stranger(bctx); err != nil {
+		return err
+	}
+	hb, err := n.heartbeat(holder)
+	if err != nil {
+		return err
+	}
+	putErr := n.put(bctx, hb)
+	answered := n.now()
+	counted := tailErr == nil && failed == "" && putErr == nil && !n.ledger.Tail().State.Closed
+	if counted {
+		first := holder.Until() == 0
+		if counted = holder.Answered(renewal, answered); counted && first {
+			n.observer.Restart(answered)
+			n.log.Info().Str("incarnation", holder.Incarnation()).Msg("lease held")
+		}
+	}
+	n.host.renewed(renewal.Dated(), hb, counted, putErr == nil && failed != "")
+	n.note(began, answered, hb, counted, failed, errors.Join(tailErr, putErr))
+	n.lookAll(ctx)
+	n.publish()
+	return nil
+}
+
+// tail reads the ledger and says whether its history is in doubt; that it
+// could not be read is the error.
+func (n *Node) tail(ctx context.Context, began time.Duration) (failed string, err error) {
+	if n.getView().failed != "" {
+		// Read again: what was lost may be back, or repaired.
+		seq, hash := n.cfg.Memory.Tail()
+		err = n.ledger.Load(ctx, ledger.Mark{Seq: seq, Hash: hash})
+	} else {
+		_, err = n.ledger.Refresh(ctx)
+		if _, ok := errors.AsType[*ledger.HistoryError](err); ok {
+			seq, hash := n.cfg.Memory.Tail()
+			err = n.ledger.Load(ctx, ledger.Mark{Seq: seq, Hash: hash})
+		}
+	}
+	if h, ok := errors.AsType[*ledger.HistoryError](err); ok {
+		return h.Error(), nil
+	}
+	if err != nil {
+		return n.getView().failed, err
+	}
+	if err := n.remember(); err != nil {
+		return "", err
+	}
+	n.observer.SetTimings(n.timings())
+	n.mu.Lock()
+	n.view.tailRead = began
+	n.mu.Unlock()
+	s := n.ledger.Tail()
+	n.observer.Claimed(lease.Mastership{Node: s.State.Master, Incarnation: s.State.Incarnation, Epoch: s.Epoch}, n.now())
+	return "", nil
+}
+
+// heartbeat makes the next record.
+func (n *Node) heartbeat(holder *lease.Holder) (*record.Heartbeat, error) {
+	tail := n.ledger.Tail()
+	id := n.cfg.Memory.Identity()
+	n.seq++
+	hb := &record.Heartbeat{
+		Cluster: n.cluster, Node: n.cfg.Name, Incarnation: holder.Incarnation(), Seq: n.seq,
+		Claims:    n.claims(),
+		LedgerSeq: tail.Seq, LedgerHash: tail.Hash, Timings: tail.State.Timings,
+		Proof: n.host.declares(), Machine: id.Machine, Boot: n.cfg.Boot, Version: n.cfg.Version, URL: n.cfg.URL,
+		Wall: n.cfg.Clock.Wall(), Running: n.host.running(), Inventory: n.host.inventoryNumber(),
+	}
+	if epoch, ok := n.mastership(); ok {
+		hb.Epoch = epoch
+	}
+	n.mu.Lock()
+	// A mastership that was given up stays given up: every later heartbeat of the
+	// incarnation says so.
+	hb.Released, hb.Successor, hb.Ending = n.released, n.heir, n.ending
+	if len(n.mine) > 1 {
+		hb.Over = n.mine[len(n.mine)-2]
+	}
+	n.mu.Unlock()
+	hb.State = n.State()
+	if texts := n.Alarms(); len(texts) > 0 {
+		hb.Alarm = texts[0]
+		if len(hb.Alarm) > 300 {
+			hb.Alarm = hb.Alarm[:300]
+		}
+	}
+	n.last = hb
+	return hb, nil
+}
+
+func (n *Node) put(ctx context.Context, hb *record.Heartbeat) error {
+	data, err := record.SealHeartbeat(hb)
+	if err != nil {
+		return err
+	}
+	return n.lanes.heartbeat.Put(ctx, record.HeartbeatKey(n.cfg.Name), data)
+}
+
+// note keeps what the beat came to, and says once when it begins to fail.
+func (n *Node) note(began, answered time.Duration, hb *record.Heartbeat, counted bool, failed string, err error) {
+	n.mu.Lock()
+	wasFailed := n.view.failed
+	n.view.failed = failed
+	n.stats.Beats++
+	n.stats.LastBeat = answered - began
+	if counted {
+		n.view.own = hb
+	} else {
+		n.stats.BeatsFailed++
+	}
+	n.mu.Unlock()
+	var texts []string
+	if failed != "" {
+		texts = append(texts, failed+"; nothing is decided or started until: hoster-ha ledger repair")
+	}
+	if err != nil {
+		texts = append(texts, fmt.Sprintf("the store does not answer: %v", err))
+	}
+	if failed != wasFailed && failed != "" {
+		n.log.Error().Msg(failed)
+	}
+	if n.ledger.Tail().State.Closed {
+		texts = append(texts, "the cluster has moved to another store; no lease is granted here")
+	}
+	n.setAlarms("store", texts)
+}
+
+// lost begins a new incarnation: the old one is over for everything.
+func (n *Node) lost(ctx context.Context, old *lease.Holder) error {
+	n.log.Warn().Str("incarnation", old.Incarnation()).Msg("lease lost: no renewal was answered in time; a new incarnation begins")
+	n.mu.Lock()
+	n.stats.LeasesLost++
+	n.view.own = nil
+	n.mu.Unlock()
+	n.ledger.Abandon()
+	n.host.leaseLost(ctx)
+	if n.ledger.Tail().State.Debug {
+		return fmt.Errorf("%w: this node lost its lease and would have been fenced", ErrDebugFenced)
+	}
+	return n.newIncarnation()
+}
+
+// strangers are heartbeats under this node's name that it did not write.
+type strangers struct {
+	mine    []string // incarnations of this process
+	foreign string   // last foreign (incarnation, number) seen
+	moves   int
+}
+
+// stranger looks whether somebody else writes under this node's name. The
+// incarnation that the ledger admits writes on; any other gives way.
+func (n *Node) stranger(ctx context.Context) error {
+	if n.last == nil {
+		return nil
+	}
+	obj, err := n.lanes.heartbeat.Get(ctx, record.HeartbeatKey(n.cfg.Name))
+	if err != nil {
+		return nil //nolint:nilerr // an unread record tells nothing; the renewal itself will fail
+	}
+	hb, err := record.OpenHeartbeat(n.cluster, n.cfg.Name, obj.Value)
+	if err != nil || slices.Contains(n.mine, hb.Incarnation) {
+		return nil //nolint:nilerr // what cannot be read is overwritten by the next beat
+	}
+	if at := fmt.Sprintf("%s %d", hb.Incarnation, hb.Seq); at != n.foreign {
+		n.foreign = at
+		n.moves++
+	}
+	if n.moves < 2 {
+		return nil
+	}
+	text := fmt.Sprintf("another process writes heartbeats as %q (machine %s)", n.cfg.Name, hb.Machine)
+	if m, ok := n.member(); ok && m.Admitted == n.getHolder().Incarnation() {
+		n.setAlarms("name", []string{text})
+		return nil
+	}
+	return fmt.Errorf("%w: %s", ErrName, text)
+}
+
+// publish hands what was found to the other loops.
+func (n *Node) publish() {
+	n.mu.Lock()
+	n.view.nodes = n.observer.Nodes()
+	n.view.vacancy = n.observer.Vacancy()
+	n.view.began = n.observer.Began()
+	n.mu.Unlock()
+	kick(n.kickDecide)
+	kick(n.kickHost)
+}
+
+// claims says whether this node would claim the mastership by itself.
+func (n *Node) claims() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.cfg.Mode != ModeHotBackup && n.cfg.Mode != ModeDisabled &&
+		n.cfg.Role != ledger.RoleWorker && n.cfg.Promotion != PromotionManual && !n.ending
+}

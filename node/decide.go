@@ -1,0 +1,287 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hoster-ha/hoster-ha/failover"
+	"github.com/hoster-ha/hoster-ha/lease"
+	"github.com/hoster-ha/hoster-ha/persistence/ledger"
+	"github.com/hoster-ha/hoster-ha/persistence/record"
+)
+
+// decider is what the deciding loop owns.
+type decider struct {
+	inventories map[string]*record.Inventory
+	asked       map[string]*record.Request
+	orders      map[uint64]time.Duration // when an order was first read
+	notes       map[uint64]note
+	vacantSince time.Duration
+	wasMaster   uint64 // epoch under which this node decided last
+}
+
+// decides runs after each beat: the one place that writes the ledger.
+func (n *Node) decides(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-n.kickDecide:
+		}
+		n.decide(ctx)
+	}
+}
+
+func (n *Node) decide(ctx context.Context) {
+	epoch, master := n.mastership()
+	if n.wasMaster != 0 && (!master || epoch != n.wasMaster) {
+		n.log.Warn().Uint64("epoch", n.wasMaster).Msg("stepping down as a cluster manager")
+		n.setAlarms("plan", nil)
+		n.wasMaster = 0
+	}
+	// What is decided under a lease ends with it.
+	deadline := n.getHolder().Until() - n.now()
+	if deadline <= 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, deadline, errors.New("the lease has ended"))
+	defer cancel()
+	if !n.ledger.Settled() {
+		if err := n.ledger.Settle(ctx); err != nil {
+			n.log.Warn().Err(err).Msg("the last entry is not settled")
+			return
+		}
+		kick(n.kickBeat)
+		return
+	}
+	if !master {
+		n.elect(ctx)
+		return
+	}
+	n.wasMaster = epoch
+	n.vacantSince = 0
+	n.plan(ctx)
+}
+
+// plan makes the master's next entry.
+func (n *Node) plan(ctx context.Context) {
+	v := n.getView()
+	tail := n.ledger.Tail()
+	n.readInventories(ctx, tail, v)
+	asked := n.readRequests(ctx, tail)
+	n.noteOrders(tail)
+	out := failover.Plan(failover.Input{
+		Self: n.cfg.Name, Incarnation: n.getHolder().Incarnation(), Tail: tail,
+		Now: n.now(), Wall: n.cfg.Clock.Wall(), Nodes: v.nodes, Own: v.own,
+		Inventories: n.inventories, Requests: asked,
+		Began: v.began, Grace: n.cfg.Grace, Expect: n.cfg.Expect,
+		SinceOrder: func(order uint64) time.Duration {
+			if at, ok := n.orders[order]; ok {
+				return n.now() - at
+			}
+			return 0
+		},
+	})
+	n.setAlarms("plan", out.Alarms)
+	for _, id := range out.Drop {
+		if err := n.lanes.requests.Delete(ctx, record.RequestKey(id)); err == nil {
+			delete(n.asked, id)
+		}
+	}
+	if out.State != nil {
+		by := "master"
+		if len(out.By) > 0 {
+			by = strings.Join(out.By, ", ")
+		}
+		e := n.ledger.Next(ledger.KindDecide, n.cfg.Name, n.getHolder().Incarnation(), n.cfg.Clock.Wall())
+		if e.Seq != tail.Seq+1 {
+			return // somebody wrote meanwhile: look again at the next beat
+		}
+		e.State, e.By, e.Why, e.Requests = *out.State, by, strings.Join(out.Why, "; "), out.Requests
+		e.Touched = ledger.Touched(&tail.State, out.State)
+		if !n.append(ctx, e) {
+			return
+		}
+	}
+	if out.Release {
+		n.release(out.Successor)
+	}
+}
+
+// append writes an entry if this node is still master at this instant, or
+// claims to be by this very entry.
+func (n *Node) append(ctx context.Context, e *ledger.Entry) bool {
+	if e.Kind != ledger.KindClaim {
+		if epoch, ok := n.mastership(); !ok || epoch != e.Epoch {
+			n.log.Warn().Msg("the mastership ended before an entry was written: nothing is written")
+			return false
+		}
+	}
+	err := n.ledger.Append(ctx, e)
+	if err != nil {
+		n.log.Warn().Err(err).Uint64("seq", e.Seq).Msgf("entry not made: %s", e.Why)
+		return false
+	}
+	n.mu.Lock()
+	n.stats.Entries++
+	n.mu.Unlock()
+	n.log.Info().Uint64("seq", e.Seq).Uint64("epoch", e.Epoch).Str("by", e.By).Msg(e.Why)
+	kick(n.kickHost)
+	return true
+}
+
+// release gives the mastership up. From here on this node is not master; the
+// next heartbeats tell the others.
+func (n *Node) release(successor string) {
+	tail := n.ledger.Tail()
+	n.mu.Lock()
+	n.released, n.heir = tail.Epoch, successor
+	n.mu.Unlock()
+	kick(n.kickBeat)
+}
+
+// elect claims the mastership if it is vacant and this node's turn.
+func (n *Node) elect(ctx context.Context) {
+	v, tail := n.getView(), n.ledger.Tail()
+	now, holder := n.now(), n.getHolder()
+	if v.doubt() != "" || !holder.Valid(now) || tail.State.Closed {
+		return
+	}
+	me, member := tail.State.Members[n.cfg.Name]
+	if !member || !me.Candidate() {
+		return
+	}
+	promoted := n.promotion(ctx, tail)
+	if !n.claims() && (promoted == nil || n.cfg.Mode == ModeHotBackup || n.cfg.Mode == ModeDisabled) {
+		return
+	}
+	vacant, successor := n.vacant(v, tail, holder)
+	if promoted != nil && promoted.Force {
+		vacant = true
+	}
+	if !vacant {
+		n.vacantSince = 0
+		return
+	}
+	if n.vacantSince == 0 {
+		n.vacantSince = now
+	}
+	rank, ok := 0, true
+	if promoted == nil {
+		rank, ok = lease.Rank(n.cfg.Name, successor, n.candidates(v, tail))
+	}
+	wait := time.Duration(rank) * tail.State.Timings.Interval
+	n.mu.Lock()
+	if n.released == tail.Epoch && tail.State.Master == n.cfg.Name && promoted == nil {
+		// It was given up by this very node: the others first.
+		wait += 3 * tail.State.Timings.Interval
+	}
+	n.mu.Unlock()
+	if !ok || now-n.vacantSince < wait {
+		return
+	}
+	n.claim(ctx, promoted)
+}
+
+// vacant says whether the mastership of the newest entry is over.
+func (n *Node) vacant(v view, tail ledger.Stored, holder *lease.Holder) (bool, string) {
+	s := tail.State
+	if s.Master != n.cfg.Name {
+		return v.vacancy.Vacant, v.vacancy.Successor
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	switch {
+	case s.Incarnation == holder.Incarnation():
+		return n.released >= tail.Epoch, n.heir
+	case slices.Contains(n.mine, s.Incarnation), n.restartSafe:
+		// This node's own earlier mastership, which is over: the same process lost
+		// it, or the process before it in this boot has ended (its lock was taken
+		// and its record stood still).
+		return true, ""
+	default:
+		return n.now() >= v.began+s.Timings.Timeout, ""
+	}
+}
+
+func (n *Node) candidates(v view, tail ledger.Stored) []lease.Candidate {
+	list := []lease.Candidate{}
+	for _, name := range slices.Sorted(maps.Keys(tail.State.Members)) {
+		m, k := tail.State.Members[name], v.nodes[name]
+		c := lease.Candidate{Node: name, Priority: m.Priority, Version: m.Version, HoldBack: m.HoldBack}
+		switch {
+		case !m.Candidate():
+		case name == n.cfg.Name:
+			c.Version = n.cfg.Version
+			list = append(list, c)
+		case k.Standing == lease.Alive && k.Last != nil && k.Last.Claims && !k.Last.Ending:
+			list = append(list, c)
+		}
+	}
+	return list
+}
+
+// claim is the compare-and-set by which one node becomes master. It admits its
+// writer; a fence on it, or its having left, stays until it is master and has
+// looked.
+func (n *Node) claim(ctx context.Context, promoted *record.Request) {
+	holder := n.getHolder()
+	// The tail is found by listing before a claim.
+	if _, err := n.ledger.Refresh(ctx); err != nil {
+		n.log.Warn().Err(err).Msg("no claim: the ledger cannot be read")
+		return
+	}
+	before := n.ledger.Tail()
+	e := n.ledger.Next(ledger.KindClaim, n.cfg.Name, holder.Incarnation(), n.cfg.Clock.Wall())
+	e.Epoch++
+	e.By, e.Why = "node "+n.cfg.Name, "claim: "+n.claimReason(before)
+	s := &e.State
+	s.Master, s.Incarnation = n.cfg.Name, holder.Incarnation()
+	m := s.Members[n.cfg.Name]
+	m.Admitted, m.Proof, m.URL, m.Version = holder.Incarnation(), n.host.declares(), n.cfg.URL, n.cfg.Version
+	if promoted != nil {
+		m.HoldBack = false
+		e.By, e.Requests = promoted.By, []string{promoted.ID}
+		e.Why = "claim: promoted"
+		if promoted.Force {
+			e.Why = "claim: promoted by force, without waiting for the old master's end"
+		}
+		if s.Answers == nil {
+			s.Answers = map[string]ledger.Answer{}
+		}
+		s.Answers[promoted.ID] = ledger.Answer{OK: true, Text: n.cfg.Name + " is master"}
+	}
+	s.Members[n.cfg.Name] = m
+	e.Touched = ledger.Touched(&before.State, s)
+	if !holder.Valid(n.now()) {
+		return
+	}
+	if !n.append(ctx, e) {
+		n.vacantSince = 0
+		return
+	}
+	n.mu.Lock()
+	n.stats.Claims++
+	n.heir = ""
+	n.mu.Unlock()
+	n.vacantSince = 0
+	n.log.Info().Uint64("epoch", e.Epoch).Msg("becoming a new cluster manager")
+	kick(n.kickBeat)
+}
+
+func (n *Node) claimReason(tail ledger.Stored) string {
+	switch v := n.getView().vacancy; {
+	case tail.State.Master == "":
+		return "there is no master"
+	case tail.State.Master == n.cfg.Name:
+		return "its own mastership before had ended"
+	case v.Released:
+		return tail.State.Master + " gave the mastership up"
+	default:
+		return tail.State.Master + " was silent for the takeover timeout"
+	}
+}

@@ -1,0 +1,266 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/hoster-ha/hoster-ha/lease"
+	"github.com/hoster-ha/hoster-ha/persistence"
+	"github.com/hoster-ha/hoster-ha/persistence/ledger"
+	"github.com/hoster-ha/hoster-ha/persistence/record"
+)
+
+// clusterKey is the cluster's identity, made once.
+const clusterKey = "cluster.json"
+
+// start finds or founds the cluster and makes this node a member of it.
+func (n *Node) start(ctx context.Context) error {
+	if err := n.identify(ctx); err != nil {
+		return err
+	}
+	if err := persistence.Prove(ctx, n.cfg.Store); err != nil {
+		return err
+	}
+	if n.cluster == "" {
+		if err := n.found(ctx); err != nil {
+			return err
+		}
+	}
+	n.ledger.Follow(n.cluster)
+	if err := n.load(ctx); err != nil {
+		return err
+	}
+	if err := n.cfg.Memory.SetCluster(n.cluster, n.cfg.StoreURL); err != nil {
+		return err
+	}
+	if err := n.remember(); err != nil {
+		return err
+	}
+	if err := n.agree(); err != nil {
+		return err
+	}
+	n.observer = lease.NewObserver(n.now(), n.timings())
+	if err := n.alone(ctx); err != nil {
+		return err
+	}
+	if err := n.join(ctx); err != nil {
+		return err
+	}
+	if err := n.mode(ctx); err != nil {
+		return err
+	}
+	if err := n.host.begin(); err != nil {
+		return err
+	}
+	n.observer = lease.NewObserver(n.now(), n.timings())
+	n.log.Info().Str("cluster", n.cluster).Uint64("ledger_seq", n.ledger.Tail().Seq).
+		Msgf("node failover time is: %g seconds", n.timings().Timeout.Seconds())
+	return n.newIncarnation()
+}
+
+// readsWrites sends the ledger's writes through a lane of their own, so that a
+// renewal's read of the tail never waits for them.
+type readsWrites struct {
+	persistence.Store
+	writes persistence.Store
+}
+
+func (s readsWrites) Create(ctx context.Context, key string, value []byte) error {
+	return s.writes.Create(ctx, key, value)
+}
+
+// identify reads cluster.json and holds it against what this node remembers.
+func (n *Node) identify(ctx context.Context) error {
+	known, _ := n.cfg.Memory.Cluster()
+	obj, err := n.cfg.Store.Get(ctx, clusterKey)
+	switch {
+	case errors.Is(err, persistence.ErrNotFound) && known != "":
+		return fmt.Errorf("%w: %s holds no cluster, but this node remembers cluster %s: is the mount missing?",
+			ErrCluster, n.cfg.StoreURL, known)
+	case errors.Is(err, persistence.ErrNotFound):
+		return n.mayFound(ctx)
+	case err != nil:
+		return err
+	}
+	var c record.Cluster
+	if err := record.Open(record.KindCluster, obj.Value, &c); err != nil {
+		return fmt.Errorf("%w: %s of %s: %w", ErrCluster, clusterKey, n.cfg.StoreURL, err)
+	}
+	if known != "" && known != c.ID {
+		return fmt.Errorf("%w: %s holds cluster %s, but this node remembers cluster %s", ErrCluster, n.cfg.StoreURL, c.ID, known)
+	}
+	n.cluster = c.ID
+	return nil
+}
+
+// mayFound says whether a store without cluster.json may become a cluster.
+func (n *Node) mayFound(ctx context.Context) error {
+	last, err := ledger.Last(ctx, n.cfg.Store)
+	switch {
+	case err != nil:
+		return err
+	case last > 0:
+		return fmt.Errorf("%w: %s holds a ledger but no %s", ErrCluster, n.cfg.StoreURL, clusterKey)
+	case n.cfg.Join:
+		return fmt.Errorf("%w: %s holds no cluster, and --join says that there must be one", ErrCluster, n.cfg.StoreURL)
+	case n.cfg.Role == ledger.RoleWorker:
+		return fmt.Errorf("%w: %s holds no cluster, and a worker founds none", ErrCluster, n.cfg.StoreURL)
+	}
+	return nil
+}
+
+// found makes cluster.json, or finds that another node was faster.
+func (n *Node) found(ctx context.Context) error {
+	c := record.Cluster{ID: record.NewID(), Format: record.Format, Founder: n.cfg.Name, Founded: n.cfg.Clock.Wall()}
+	data, err := record.Seal(record.KindCluster, c)
+	if err != nil {
+		return err
+	}
+	err = n.cfg.Store.Create(ctx, clusterKey, data)
+	if err != nil && !errors.Is(err, persistence.ErrExists) && !errors.Is(err, persistence.ErrUnknown) {
+		return err
+	}
+	// Whatever became of it, what stands there is the cluster.
+	if err := n.identify(ctx); err != nil {
+		return err
+	}
+	if n.cluster == "" {
+		return fmt.Errorf("%w: %s was made and cannot be read back", persistence.ErrRefused, clusterKey)
+	}
+	return nil
+}
+
+// load reads the ledger; where there is none yet it makes the first entry, and
+// so finishes a founding that somebody may have begun.
+func (n *Node) load(ctx context.Context) error {
+	seq, hash := n.cfg.Memory.Tail()
+	known := ledger.Mark{Seq: seq, Hash: hash}
+	err := n.ledger.Load(ctx, known)
+	if errors.Is(err, persistence.ErrNotFound) && n.cfg.Role != ledger.RoleWorker {
+		if err := n.foundLedger(ctx); err != nil {
+			return err
+		}
+		err = n.ledger.Load(ctx, known)
+	}
+	if _, ok := errors.AsType[*ledger.HistoryError](err); ok {
+		return fmt.Errorf("%w: %s: %w; see: hoster-ha ledger repair", ErrCluster, n.cfg.StoreURL, err)
+	}
+	return err
+}
+
+func (n *Node) foundLedger(ctx context.Context) error {
+	id := n.cfg.Memory.Identity()
+	e := &ledger.Entry{
+		Node: n.cfg.Name, Incarnation: "", Time: n.cfg.Clock.Wall(),
+		By: "node " + n.cfg.Name, Why: "found the cluster",
+		State: ledger.State{
+			Timings: n.cfg.Timings, Debug: n.cfg.Debug,
+			Members: map[string]ledger.Member{n.cfg.Name: {
+				Role: n.cfg.Role, Priority: n.cfg.Priority, Machine: id.Machine, Key: id.Fingerprint,
+				URL: n.cfg.URL, Version: n.cfg.Version,
+			}},
+		},
+	}
+	err := n.ledger.Found(ctx, e)
+	if err != nil && !errors.Is(err, persistence.ErrExists) && !errors.Is(err, persistence.ErrUnknown) {
+		return err
+	}
+	return nil
+}
+
+// remember keeps the tail in local memory: a shorter or another history is
+// never followed from here on.
+func (n *Node) remember() error {
+	tail := n.ledger.Tail()
+	seq, hash := n.cfg.Memory.Tail()
+	switch {
+	case seq == tail.Seq && hash == tail.Hash:
+		return nil
+	case tail.Seq < seq:
+		return fmt.Errorf("ledger: %d remembered, %d read", seq, tail.Seq)
+	}
+	return n.cfg.Memory.SetTail(tail.Seq, tail.Hash)
+}
+
+// agree holds this node's settings against the cluster's.
+func (n *Node) agree() error {
+	s := n.ledger.Tail().State
+	if n.cfg.TimingsGiven && n.cfg.Timings != s.Timings {
+		return fmt.Errorf("%w: --timeout %s --interval %s given, the cluster has %s and %s; to change them: hoster-ha freeze, hoster-ha timings --set",
+			ErrSettings, n.cfg.Timings.Timeout, n.cfg.Timings.Interval, s.Timings.Timeout, s.Timings.Interval)
+	}
+	if n.cfg.Debug && !s.Debug {
+		return fmt.Errorf("%w: --ha-debug given, but the cluster was founded without it", ErrSettings)
+	}
+	return nil
+}
+
+// alone waits until the record under this node's name has stood still: a
+// process that moves it is another one of this name.
+func (n *Node) alone(ctx context.Context) error {
+	first, err := n.ownRecord(ctx)
+	if err != nil || first == nil || first.Ending {
+		n.restartSafe = first != nil && first.Boot == n.cfg.Boot
+		return err
+	}
+	if err := n.pause(ctx, 3*n.timings().Interval); err != nil {
+		return err
+	}
+	again, err := n.ownRecord(ctx)
+	if err != nil {
+		return err
+	}
+	if again != nil && (again.Incarnation != first.Incarnation || again.Seq != first.Seq) {
+		return fmt.Errorf("%w: another process writes heartbeats as %q (machine %s)", ErrName, n.cfg.Name, again.Machine)
+	}
+	n.restartSafe = first.Boot == n.cfg.Boot
+	return nil
+}
+
+// ownRecord is the heartbeat under this node's name; nil for none, or for one
+// that cannot be read and will be overwritten.
+func (n *Node) ownRecord(ctx context.Context) (*record.Heartbeat, error) {
+	obj, err := n.cfg.Store.Get(ctx, record.HeartbeatKey(n.cfg.Name))
+	if errors.Is(err, persistence.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	hb, err := record.OpenHeartbeat(n.cluster, n.cfg.Name, obj.Value)
+	switch {
+	case errors.Is(err, record.ErrNewer):
+		return nil, fmt.Errorf("%w: the heartbeat of %s: %w", ErrCluster, n.cfg.Name, err)
+	case err != nil:
+		n.log.Warn().Err(err).Msgf("the heartbeat found under the name %s is overwritten", n.cfg.Name)
+		return nil, nil
+	}
+	return hb, nil
+}
+
+func (n *Node) pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// newIncarnation begins an unbroken holding, to be admitted anew.
+func (n *Node) newIncarnation() error {
+	id := record.NewID()
+	if err := n.cfg.Memory.SetIncarnation(id); err != nil {
+		return err
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.holder = lease.NewHolder(id)
+	n.seq = 0
+	n.mine = append(n.mine, id)
+	return nil
+}
