@@ -58,13 +58,31 @@ const DefaultListen = "127.0.0.1:3900"
 // DefaultStateDir is the parent of the nodes' local memories.
 const DefaultStateDir = "/var/lib/hoster-ha"
 
+// openPatience is how long a store may take to be opened: looking at a dead
+// mount blocks for as long as the kernel likes.
+const openPatience = 10 * time.Second
+
 // Store opens the store that the settings name.
 func (s *Settings) Store() (persistence.Store, error) {
 	address, err := s.StoreURL()
 	if err != nil {
 		return nil, err
 	}
-	return stores.Open(address)
+	type opened struct {
+		store persistence.Store
+		err   error
+	}
+	answer := make(chan opened, 1)
+	go func() {
+		store, err := stores.Open(address)
+		answer <- opened{store, err}
+	}()
+	select {
+	case o := <-answer:
+		return o.store, o.err
+	case <-time.After(openPatience):
+		return nil, fmt.Errorf("%w: %s did not answer within %s", persistence.ErrRefused, address, openPatience)
+	}
 }
 
 // StoreURL is the store's address in its canonical form.

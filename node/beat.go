@@ -67,6 +67,9 @@ func (n *Node) beat(ctx context.Context) error {
 	bctx, cancel := context.WithTimeoutCause(ctx, deadline, errors.New("the renew deadline has passed"))
 	defer cancel()
 	failed, tailErr := n.tail(bctx, began)
+	if errors.Is(tailErr, ErrName) {
+		return tailErr
+	}
 	if err := n.stranger(bctx); err != nil {
 		return err
 	}
@@ -113,6 +116,9 @@ func (n *Node) tail(ctx context.Context, began time.Duration) (failed string, er
 	}
 	if err := n.remember(); err != nil {
 		return "", err
+	}
+	if _, ok := n.member(); !ok {
+		return "", fmt.Errorf("%w: the cluster has forgotten %s; start it again to join anew", ErrName, n.cfg.Name)
 	}
 	n.observer.SetTimings(n.timings())
 	n.mu.Lock()
@@ -183,7 +189,8 @@ func (n *Node) note(began, answered time.Duration, hb *record.Heartbeat, counted
 		texts = append(texts, failed+"; nothing is decided or started until: hoster-ha ledger repair")
 	}
 	if err != nil {
-		texts = append(texts, fmt.Sprintf("the store does not answer: %v", err))
+		n.log.Warn().Err(err).Msg("the beat failed")
+		texts = append(texts, "the store does not answer")
 	}
 	if failed != wasFailed && failed != "" {
 		n.log.Error().Msg(failed)
@@ -248,6 +255,7 @@ func (n *Node) stranger(ctx context.Context) error {
 // publish hands what was found to the other loops.
 func (n *Node) publish() {
 	n.mu.Lock()
+	n.view.incarnation = n.holder.Incarnation()
 	n.view.nodes = n.observer.Nodes()
 	n.view.vacancy = n.observer.Vacancy()
 	n.view.began = n.observer.Began()

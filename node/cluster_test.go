@@ -1,6 +1,7 @@
 package node
 
 import (
+	"errors"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -209,5 +210,46 @@ func TestStopFreezesVMsWithoutProof(t *testing.T) {
 		w.until("a is managed again", 40*time.Second, func() bool { return w.tail().State.Members["a"].Left == "" })
 		a.stop()
 		b.stop()
+	})
+}
+
+// TestFounderStartsNothing until the operator arms the cluster; what runs
+// already runs on and belongs to its host.
+func TestFounderStartsNothing(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		w.host("a", false, "vm1", "vm2")
+		w.hosts["a"].vms["vm2"].running = true
+		a := w.start("a", nil)
+		w.one(a)
+		w.wait(30 * time.Second)
+		if w.hosts["a"].started != 0 || len(w.runsOn("vm2")) != 1 {
+			t.Fatalf("%d started, vm2 on %v", w.hosts["a"].started, w.runsOn("vm2"))
+		}
+		w.ask(record.Request{Action: record.ActArm})
+		w.until("vm1 runs", 5*time.Second, func() bool { return len(w.runsOn("vm1")) == 1 })
+	})
+}
+
+// TestKillsWhatIsAnothers: a VM that was moved away, and that somebody starts
+// again by hand on its old host, is killed there as soon as it is seen.
+func TestKillsWhatIsAnothers(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		a, _ := two(w, false)
+		a.kill()
+		a = w.start("a", a.memory, func(c *Config) { c.OnStop = record.LeaveMove })
+		w.until("a is admitted", 20*time.Second, func() bool {
+			return a.State() != StateInitializing && w.tail().State.Members["a"].Admitted == a.cfg.Memory.Incarnation()
+		})
+		a.stop()
+		w.until("vm1 runs on b", 10*time.Second, func() bool { on := w.runsOn("vm1"); return len(on) == 1 && on[0] == "b" })
+		a = w.start("a", a.memory)
+		w.until("a is admitted", 20*time.Second, func() bool { return w.tail().State.Members["a"].Left == "" })
+		w.mu.Lock()
+		// b's copy is out of the way, so that the test itself runs nothing twice.
+		w.hosts["b"].startErr = errors.New("no memory")
+		w.hosts["b"].vms["vm1"].running = false
+		w.hosts["a"].vms["vm1"].running = true
+		w.mu.Unlock()
+		w.until("a has killed it", 3*time.Second, func() bool { return len(w.runsOn("vm1")) == 0 })
 	})
 }

@@ -37,6 +37,9 @@ func (n *Node) decides(ctx context.Context) error {
 }
 
 func (n *Node) decide(ctx context.Context) {
+	if v := n.getView(); v.incarnation != n.getHolder().Incarnation() {
+		return // what was observed under a lost lease decides nothing
+	}
 	epoch, master := n.mastership()
 	if n.wasMaster != 0 && (!master || epoch != n.wasMaster) {
 		n.log.Warn().Uint64("epoch", n.wasMaster).Msg("stepping down as a cluster manager")

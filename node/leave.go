@@ -50,11 +50,16 @@ func (n *Node) leaveVMs(ctx context.Context, patience time.Duration) {
 			Cluster: n.cluster, ID: record.NewID(), Action: record.ActLeave, Node: n.cfg.Name,
 			Incarnation: incarnation, Leave: n.cfg.OnStop, By: "node " + n.cfg.Name, Time: n.cfg.Clock.Wall(),
 		}
-		if err := n.ask(ctx, r); err != nil {
+		actx, cancel := context.WithTimeout(ctx, n.timings().Renew)
+		if err := n.ask(actx, r); err != nil {
 			n.log.Warn().Err(err).Msg("the request to leave was not answered")
 		}
+		cancel()
 		kick(n.kickDecide)
-		n.until(ctx, patience, func() bool { return left() != "" || n.refused(r.ID) })
+		n.until(ctx, patience, func() bool {
+			_, held := n.Lease()
+			return left() != "" || n.refused(r.ID) || !held
+		})
 	}
 	switch left() {
 	case record.LeaveFreeze:

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/hoster-ha/hoster-ha/lease"
 	"github.com/hoster-ha/hoster-ha/persistence"
@@ -15,7 +16,8 @@ import (
 func (n *Node) lookAll(ctx context.Context) {
 	s := n.ledger.Tail().State
 	n.observer.Forget(func(m string) bool { _, ok := s.Members[m]; return ok })
-	ctx, cancel := context.WithTimeoutCause(ctx, n.timings().Renew, errors.New("no answer before the renew deadline"))
+	// The next renewal must not wait for slow reads.
+	ctx, cancel := context.WithTimeoutCause(ctx, n.timings().Interval/2, errors.New("no answer within half an interval"))
 	defer cancel()
 	var histories []string
 	for m := range s.Members {
@@ -30,18 +32,21 @@ func (n *Node) lookAll(ctx context.Context) {
 			histories = append(histories, text)
 		}
 	}
-	n.setAlarms("history", histories)
-	// Read again first: only what stays is a fork.
+	// Read again first: only what stays is a fork, or lost.
 	n.forked++
 	if len(histories) == 0 {
 		n.forked = 0
 	}
+	if n.forked < 3 {
+		histories = nil
+	}
+	n.setAlarms("history", histories)
 	n.mu.Lock()
+	defer n.mu.Unlock()
 	n.view.forked = ""
-	if n.forked >= 3 {
+	if len(histories) > 0 {
 		n.view.forked = histories[0]
 	}
-	n.mu.Unlock()
 }
 
 // look reads one heartbeat. Only an answered read counts, one that finds
@@ -103,9 +108,12 @@ func (n *Node) differs(node string) string {
 	if k.Standing != lease.Alive || k.Last == nil {
 		return ""
 	}
-	err := n.ledger.Differs(node, ledger.Mark{Seq: k.Last.LedgerSeq, Hash: k.Last.LedgerHash})
-	if h, ok := errors.AsType[*ledger.HistoryError](err); ok {
-		return h.Error()
+	mark := ledger.Mark{Seq: k.Last.LedgerSeq, Hash: k.Last.LedgerHash}
+	switch err := n.ledger.Differs(node, mark); {
+	case errors.Is(err, ledger.ErrBehind):
+		return fmt.Sprintf("%s has read ledger entry %d, which this node does not find", node, mark.Seq)
+	case err != nil:
+		return err.Error()
 	}
 	return ""
 }

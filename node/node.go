@@ -30,6 +30,7 @@ type Node struct {
 	seq      uint64
 	last     *record.Heartbeat // last sent
 	forked   int               // beats in a row with a peer of another history
+	proved   bool              // the store honours Create
 	strangers
 	restartSafe bool // same boot, lock held, own record stood still
 
@@ -50,13 +51,14 @@ type Node struct {
 
 // view is what the beat found, for the other loops to read.
 type view struct {
-	tailRead time.Duration
-	nodes    map[string]lease.Node
-	vacancy  lease.Vacancy
-	began    time.Duration
-	own      *record.Heartbeat // last answered
-	failed   string            // history lost: no decision and no start
-	forked   string            // a peer follows another history: the same
+	incarnation string // under which it was found
+	tailRead    time.Duration
+	nodes       map[string]lease.Node
+	vacancy     lease.Vacancy
+	began       time.Duration
+	own         *record.Heartbeat // last answered
+	failed      string            // history lost: no decision and no start
+	forked      string            // a peer follows another history: the same
 }
 
 // doubt says why the history cannot be trusted, "" if it can.

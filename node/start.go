@@ -20,10 +20,10 @@ func (n *Node) start(ctx context.Context) error {
 	if err := n.identify(ctx); err != nil {
 		return err
 	}
-	if err := persistence.Prove(ctx, n.cfg.Store); err != nil {
-		return err
-	}
 	if n.cluster == "" {
+		if err := n.prove(ctx); err != nil {
+			return err
+		}
 		if err := n.found(ctx); err != nil {
 			return err
 		}
@@ -39,6 +39,9 @@ func (n *Node) start(ctx context.Context) error {
 		return err
 	}
 	if err := n.agree(); err != nil {
+		return err
+	}
+	if err := n.prove(ctx); err != nil {
 		return err
 	}
 	n.observer = lease.NewObserver(n.now(), n.timings())
@@ -69,6 +72,19 @@ type readsWrites struct {
 
 func (s readsWrites) Create(ctx context.Context, key string, value []byte) error {
 	return s.writes.Create(ctx, key, value)
+}
+
+// prove makes sure, before the first write and once, that the store honours
+// Create: one that does not would elect two masters.
+func (n *Node) prove(ctx context.Context) error {
+	if n.proved {
+		return nil
+	}
+	if err := persistence.Prove(ctx, n.cfg.Store); err != nil {
+		return err
+	}
+	n.proved = true
+	return nil
 }
 
 // identify reads cluster.json and holds it against what this node remembers.
@@ -103,6 +119,8 @@ func (n *Node) mayFound(ctx context.Context) error {
 		return err
 	case last > 0:
 		return fmt.Errorf("%w: %s holds a ledger but no %s", ErrCluster, n.cfg.StoreURL, clusterKey)
+	case n.cfg.Mode == ModeStandby || n.cfg.Mode == ModeHotStandby:
+		return fmt.Errorf("%w: --ha-mode %s, but %s holds no cluster", ErrMode, n.cfg.Mode, n.cfg.StoreURL)
 	case n.cfg.Join:
 		return fmt.Errorf("%w: %s holds no cluster, and --join says that there must be one", ErrCluster, n.cfg.StoreURL)
 	case n.cfg.Role == ledger.RoleWorker:
@@ -139,6 +157,9 @@ func (n *Node) load(ctx context.Context) error {
 	known := ledger.Mark{Seq: seq, Hash: hash}
 	err := n.ledger.Load(ctx, known)
 	if errors.Is(err, persistence.ErrNotFound) && n.cfg.Role != ledger.RoleWorker {
+		if err := n.prove(ctx); err != nil {
+			return err
+		}
 		if err := n.foundLedger(ctx); err != nil {
 			return err
 		}
