@@ -103,10 +103,18 @@ func Load(flags *pflag.FlagSet) (*Settings, error) {
 		}
 	}
 	var s Settings
-	if err := k.UnmarshalWithConf("", nil, koanf.UnmarshalConf{DecoderConfig: decoder(&s, false)}); err != nil {
+	if err := k.UnmarshalWithConf("", &s, koanf.UnmarshalConf{DecoderConfig: decoder(&s, false)}); err != nil {
 		return nil, fmt.Errorf("settings: %w", err)
 	}
 	s.Config, s.TimingsGiven, s.ListenGiven = path, timings, listen
+	// A store named on the command line is the one, whatever else is set.
+	dir, address := flags.Changed("persist-dir"), flags.Changed("persist-url")
+	switch {
+	case dir && !address:
+		s.PersistURL = ""
+	case address && !dir:
+		s.PersistDir = ""
+	}
 	if err := sections(k, &s); err != nil {
 		return nil, err
 	}
@@ -132,9 +140,14 @@ func loadFile(k *koanf.Koanf, path string, known *pflag.FlagSet) error {
 // them is an error.
 func sections(k *koanf.Koanf, s *Settings) error {
 	decode := func(name string, into any) error {
-		err := k.UnmarshalWithConf(name, nil, koanf.UnmarshalConf{DecoderConfig: decoder(into, true)})
-		if err != nil {
+		var seen mapstructure.Metadata
+		d := decoder(into, true)
+		d.Metadata = &seen
+		if err := k.UnmarshalWithConf(name, into, koanf.UnmarshalConf{DecoderConfig: d}); err != nil {
 			return fmt.Errorf("--config %s: %s: %s", s.Config, name, strings.Join(strings.Fields(err.Error()), " "))
+		}
+		if len(seen.Unused) > 0 {
+			return fmt.Errorf("--config %s: unknown key %q", s.Config, name+"."+seen.Unused[0])
 		}
 		return nil
 	}
@@ -158,7 +171,7 @@ func decoder(into any, strict bool) *mapstructure.DecoderConfig {
 	}
 	return &mapstructure.DecoderConfig{
 		DecodeHook: mapstructure.StringToTimeDurationHookFunc(), Result: into, WeaklyTypedInput: !strict,
-		ErrorUnused: strict, TagName: tag,
+		TagName: tag,
 	}
 }
 

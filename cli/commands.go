@@ -1,0 +1,28 @@
+package cli
+
+import (
+	"github.com/spf13/cobra"
+)
+
+// commands are all subcommands; cobra adds help and completion.
+func commands(a *app) []*cobra.Command {
+	return []*cobra.Command{
+		statusCommand(a),
+		checkCommand(a),
+		historyCommand(a),
+		promoteCommand(a),
+		demoteCommand(a),
+		priorityCommand(a),
+		confirmFencedCommand(a),
+		unfenceCommand(a),
+		forgetCommand(a),
+		freezeCommand(a),
+		armCommand(a),
+		timingsCommand(a),
+		timelineCommand(a),
+		ledgerCommand(a),
+		versionCommand(a),
+		newDemoCmd(a),
+		newDemoVMCmd(a),
+	}
+}
