@@ -129,9 +129,11 @@ func (p *plan) repair() {
 		return
 	}
 	for _, n := range sorted(p.s.Repair) {
-		_, member := p.s.Members[n]
+		m, member := p.s.Members[n]
 		inv := p.fresh[n]
-		if member && (inv == nil || inv.LedgerSeq < p.s.RepairSeq) {
+		// Whoever is fenced runs nothing, and a witness never did.
+		tells := member && m.Role != ledger.RoleWitness && (m.Fence == nil || m.Fence.Proof == "")
+		if tells && (inv == nil || inv.LedgerSeq < p.s.RepairSeq) {
 			continue
 		}
 		delete(p.s.Repair, n)

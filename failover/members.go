@@ -14,7 +14,7 @@ import (
 func (p *plan) members() {
 	for _, n := range sorted(p.s.Members) {
 		k, m := p.node(n), p.s.Members[n]
-		if k.Standing == lease.Unreadable {
+		if k.Standing == lease.Unreadable && m.Admitted != "" {
 			p.alarm("the heartbeat of %s is unreadable: %v", n, k.Problem)
 		}
 		// Two numbers of the same incarnation: somebody lives there, and writes.
@@ -44,14 +44,24 @@ func (p *plan) goesOn(n string, hb *record.Heartbeat) {
 	} else if m.Fence != nil {
 		p.alarm("%s was fenced (%s) and its heartbeat goes on: it has to stop what it runs", n, m.Fence.Proof)
 	}
-	if hb.Proof != m.Proof {
-		p.setMember(n, func(m *ledger.Member) { m.Proof = hb.Proof })
-		p.because("the silence of %s proves %s", n, hb.Proof)
+	if proof := p.proof(m, hb); proof != m.Proof {
+		p.setMember(n, func(m *ledger.Member) { m.Proof = proof })
+		p.because("the silence of %s proves %s", n, proof)
 	}
 	if hb.URL != m.URL || hb.Version != m.Version {
 		p.setMember(n, func(m *ledger.Member) { m.URL, m.Version = hb.URL, hb.Version })
 		p.because("%s is version %s at %s", n, hb.Version, hb.URL)
 	}
+}
+
+// proof is what the ledger takes over from a heartbeat: less at once, more only
+// if the heartbeat was made by a node that has read that the cluster is armed,
+// and not where the node's VMs run on without a deadline.
+func (p *plan) proof(m ledger.Member, hb *record.Heartbeat) string {
+	if p.s.Frozen || m.Left == record.LeaveFreeze || hb.LedgerSeq < p.s.ArmedAt {
+		return record.ProofNothing
+	}
+	return hb.Proof
 }
 
 // returned: a new incarnation asks, by living, to be admitted.
@@ -77,7 +87,8 @@ func (p *plan) returned(n string, hb *record.Heartbeat) {
 	}
 	p.restartOnReturned(n, hb.Incarnation)
 	p.setMember(n, func(m *ledger.Member) {
-		m.Admitted, m.Proof, m.Fence, m.Left, m.LeftBy = hb.Incarnation, hb.Proof, nil, "", ""
+		m.Admitted, m.Fence, m.Left, m.LeftBy = hb.Incarnation, nil, "", ""
+		m.Proof = p.proof(*m, hb)
 		m.URL, m.Version = hb.URL, hb.Version
 	})
 	delete(p.fresh, n)

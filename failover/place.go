@@ -17,11 +17,10 @@ func (p *plan) place() {
 		return
 	}
 	for _, n := range sorted(p.s.Failovers) {
-		f := p.s.Failovers[n]
-		ready, loads := p.inventoried(f), map[string]int(nil)
+		f, loads := p.s.Failovers[n], map[string]int(nil)
 		for _, vm := range sorted(f.Moves) {
 			mv := f.Moves[vm]
-			if mv.Phase != ledger.MoveWaiting || !p.free(n, mv) || !ready {
+			if mv.Phase != ledger.MoveWaiting || !p.free(n, mv) || !p.inventoried(max(f.Order, mv.Stopped)) {
 				continue
 			}
 			if loads == nil {
@@ -32,21 +31,22 @@ func (p *plan) place() {
 	}
 }
 
-// inventoried: every living host has said what it holds since the failover was
-// journaled, or has had its time to.
-func (p *plan) inventoried(f ledger.Failover) bool {
+// inventoried: every living host has said what it holds since the entry of that
+// number, which journaled the failover or said that the VM has stopped, or has
+// had its time to.
+func (p *plan) inventoried(order uint64) bool {
 	wait := max(5*p.s.Timings.Interval, p.s.Timings.Timeout/10)
-	if p.SinceOrder(f.Order) >= wait {
+	if p.SinceOrder(order) >= wait {
 		return true
 	}
-	if f.Order >= p.next() {
+	if order >= p.next() {
 		return false
 	}
 	for n := range p.s.Members {
 		if !p.host(n) {
 			continue
 		}
-		if inv := p.fresh[n]; inv == nil || inv.LedgerSeq < f.Order {
+		if inv := p.fresh[n]; inv == nil || inv.LedgerSeq < order {
 			return false
 		}
 	}
@@ -117,7 +117,7 @@ func at(mv ledger.Move) string {
 	if mv.Lost == nil {
 		return fmt.Sprintf(" at snapshot %s", mv.Snapshot)
 	}
-	return fmt.Sprintf(" at snapshot %s, %.1f s lost", mv.Snapshot, *mv.Lost)
+	return fmt.Sprintf(" at snapshot %s, at most %.1f s lost", mv.Snapshot, *mv.Lost)
 }
 
 // choices lists the hosts that could run the VM, or says why none can.
@@ -202,9 +202,11 @@ func Newest(owner []record.Snapshot, replica record.Dataset) (r rank, guid strin
 	return rank{}, "", false
 }
 
-// lost is the time between the chosen snapshot and the owner's last sign of
-// life, both by the owner's clock; nil when it cannot be told. A snapshot made
-// after the owner had stopped the VM loses nothing.
+// lost is at most how much of the VM's work is not in the chosen snapshot, by
+// the owner's clock; nil when it cannot be told. The VM ran until the owner's
+// last sign of life, or on: with elapsed proof until its deadline, by the
+// operator's word perhaps until now. A snapshot made after the owner had stopped
+// the VM loses nothing.
 func (p *plan) lost(from, vm string, mv ledger.Move, c choice) *float64 {
 	k := p.node(from)
 	if own := p.Inventories[from].Dataset(vm); mv.Acked && own != nil && !own.Written && len(own.Snapshots) > 0 &&
@@ -217,7 +219,16 @@ func (p *plan) lost(from, vm string, mv ledger.Move, c choice) *float64 {
 	}
 	for _, s := range ds.Snapshots {
 		if s.GUID == c.guid {
-			lost := max(k.Last.Wall.Sub(s.Created), 0).Round(time.Millisecond).Seconds()
+			ran := k.Last.Wall
+			if f := p.s.Members[from].Fence; f != nil && !mv.Acked {
+				switch f.Proof {
+				case ledger.ProvedElapsed:
+					ran = ran.Add(k.Last.Timings.Stopped())
+				case ledger.ProvedOperator:
+					ran = ran.Add(k.Age)
+				}
+			}
+			lost := max(ran.Sub(s.Created), 0).Round(time.Millisecond).Seconds()
 			return &lost
 		}
 	}

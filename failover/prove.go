@@ -79,7 +79,7 @@ func (p *plan) acknowledged(n string) {
 			ack.Incarnation != m.Admitted || ack.Generation != p.s.VMs[ack.VM].Generation || p.s.VMs[ack.VM].Owner != n {
 			continue
 		}
-		mv.Acked = true
+		mv.Acked, mv.Stopped = true, p.next()
 		f.Moves[ack.VM] = mv
 		vms = append(vms, ack.VM)
 	}

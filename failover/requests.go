@@ -80,9 +80,12 @@ func (p *plan) execute(r *record.Request) (string, error) {
 		return p.join(r, m, known)
 	case record.ActFreeze:
 		p.s.Frozen = true
+		for n := range p.s.Members {
+			p.setMember(n, func(m *ledger.Member) { m.Proof = record.ProofNothing })
+		}
 		return "no VM is started, stopped or failed over until: hoster-ha arm", nil
 	case record.ActArm:
-		p.s.Frozen, p.s.Armed = false, true
+		p.s.Frozen, p.s.Armed, p.s.ArmedAt = false, true, p.next()
 		return "the cluster is armed", nil
 	case record.ActTimings:
 		return p.timings(r)
@@ -161,7 +164,12 @@ func (p *plan) leave(r *record.Request, m ledger.Member) (string, error) {
 	default:
 		return "", fmt.Errorf("no way to leave is called %q", how)
 	}
-	p.setMember(r.Node, func(m *ledger.Member) { m.Left, m.LeftBy = how, r.Incarnation })
+	p.setMember(r.Node, func(m *ledger.Member) {
+		m.Left, m.LeftBy = how, r.Incarnation
+		if how == record.LeaveFreeze {
+			m.Proof = record.ProofNothing
+		}
+	})
 	if how == record.LeaveMove && len(p.owned(r.Node)) > 0 {
 		p.journal(r.Node, "it leaves")
 	}
@@ -208,6 +216,8 @@ func (p *plan) confirmFenced(r *record.Request, m ledger.Member) (string, error)
 	}
 	if m.Fence == nil {
 		p.fence(r.Node, "confirmed by the operator to run nothing")
+	} else if len(p.owned(r.Node)) > 0 {
+		p.journal(r.Node, "confirmed by the operator to run nothing")
 	}
 	p.proved(r.Node, ledger.ProvedOperator)
 	return r.Node + " is taken to run nothing", nil
@@ -236,11 +246,17 @@ func (p *plan) forget(r *record.Request, m ledger.Member) (string, error) {
 		return "", fmt.Errorf("%s lives; stop it first", r.Node)
 	case len(owned) > 0:
 		return "", fmt.Errorf("%s owns %s", r.Node, some(owned))
-	case m.Admitted != "" && m.Left == "" && (m.Fence == nil || m.Fence.Proof == ""):
+	case m.Admitted != "" && m.Left == "" && !p.ended(r.Node) && (m.Fence == nil || m.Fence.Proof == ""):
 		return "", fmt.Errorf("%s neither left nor is it fenced: hoster-ha confirm-fenced %s", r.Node, r.Node)
 	}
 	delete(p.s.Members, r.Node)
 	return r.Node + " is forgotten", nil
+}
+
+// ended: the node's last heartbeat says that it stops.
+func (p *plan) ended(n string) bool {
+	k := p.node(n)
+	return k.Last != nil && k.Last.Ending
 }
 
 // StateHotBackup is the state of a node that follows and never claims.

@@ -12,7 +12,9 @@ type Holder struct {
 	incarnation string
 
 	mu    sync.Mutex
-	until time.Duration // 0: not held yet
+	begun bool          // a renewal was sent
+	held  bool          // one was answered in time
+	until time.Duration // the deadline; of the first renewal while nothing is held yet
 	over  bool
 }
 
@@ -33,24 +35,31 @@ type Renewal struct {
 func (r Renewal) Dated() time.Duration { return r.dated }
 
 // Begin dates a renewal. Call it before the ledger's tail is read and the
-// heartbeat sent; t are the timings that this very heartbeat advertises.
+// heartbeat sent; t are the timings that this very heartbeat advertises. Timings
+// that are shorter than before shorten the lease at once: from the moment that
+// the heartbeat can be read, others judge by them, answered or not.
 func (h *Holder) Begin(now time.Duration, t Timings) Renewal {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.begun {
+		h.until = min(h.until, now+t.Renew)
+	} else {
+		h.begun, h.until = true, now+t.Renew
+	}
 	return Renewal{incarnation: h.incarnation, dated: now, renew: t.Renew}
 }
 
 // Answered counts the renewal if its answer came, at now, before the deadline
-// in force, and says whether it did. An incarnation that is over stays over.
+// in force, and says whether it did. Before the first answer that is the deadline
+// of the first renewal: others may have seen its record. An incarnation that is
+// over stays over.
 func (h *Holder) Answered(r Renewal, now time.Duration) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	deadline := h.until
-	if deadline == 0 {
-		deadline = r.dated + r.renew
-	}
-	if r.incarnation != h.incarnation || h.ended(now) || now >= deadline {
+	if r.incarnation != h.incarnation || !h.begun || h.ended(now) {
 		return false
 	}
-	h.until = max(h.until, r.dated+r.renew)
+	h.held, h.until = true, max(h.until, r.dated+r.renew)
 	return true
 }
 
@@ -59,14 +68,14 @@ func (h *Holder) Answered(r Renewal, now time.Duration) bool {
 func (h *Holder) Valid(now time.Duration) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.until != 0 && !h.ended(now)
+	return h.held && !h.ended(now)
 }
 
 // Until is the deadline, 0 while nothing is held or all is over.
 func (h *Holder) Until() time.Duration {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.over {
+	if h.over || !h.held {
 		return 0
 	}
 	return h.until
@@ -87,7 +96,7 @@ func (h *Holder) End() {
 }
 
 func (h *Holder) ended(now time.Duration) bool {
-	if h.until != 0 && now >= h.until {
+	if h.begun && now >= h.until {
 		h.over = true
 	}
 	return h.over

@@ -58,11 +58,12 @@ type Observer struct {
 	mwindow window
 }
 
-// Mastership is (node, incarnation, epoch).
+// Mastership is (node, incarnation, epoch), and the claim that made it.
 type Mastership struct {
 	Node        string
 	Incarnation string
 	Epoch       uint64
+	Claimed     uint64 // number of the entry that made it
 }
 
 // window is the time since something new was last seen.
@@ -136,7 +137,7 @@ func (o *Observer) Saw(node string, r Reading) {
 		t = t.Max(w.node.Last.Timings)
 	}
 	if hb := r.Heartbeat; hb != nil {
-		w.sawValid(hb, r, t)
+		w.sawValid(hb, r, t, changed)
 	} else {
 		w.sawProblem(r, t, changed)
 	}
@@ -146,34 +147,47 @@ func (o *Observer) Saw(node string, r Reading) {
 	w.raw, w.any = r.Raw, true
 }
 
-func (w *window) sawValid(hb *record.Heartbeat, r Reading, t Timings) {
-	w.node.Problem = nil
-	if hb.Seq > w.seen[hb.Incarnation] {
-		if w.node.Last != nil && w.node.Last.Incarnation == hb.Incarnation {
-			w.node.Numbers++
-		} else {
-			w.node.Numbers = 1
-		}
-		w.node.Moved = w.node.Moved || w.any
+// sawValid takes in a readable record. Whatever has changed begins the window
+// anew, even if the number went down: an older write that landed late may lie
+// over a newer one that nobody has read.
+func (w *window) sawValid(hb *record.Heartbeat, r Reading, t Timings, changed bool) {
+	k := &w.node
+	k.Problem = nil
+	newer := hb.Seq > w.seen[hb.Incarnation]
+	if newer {
+		known := w.seen[hb.Incarnation] > 0
 		w.seen[hb.Incarnation] = hb.Seq
-		w.node.Last, w.node.Age, w.node.Still = hb, 0, false
-		w.node.Standing = Unseen
-		if w.any {
-			w.node.Standing = Alive
+		switch {
+		case k.Last != nil && k.Last.Incarnation == hb.Incarnation:
+			k.Numbers++
+			k.Last = hb
+		case !known:
+			k.Numbers = 1
+			k.Last = hb
+		}
+	}
+	if changed {
+		k.Moved = k.Moved || w.any
+		k.Age, k.Still = 0, false
+		switch {
+		case newer && w.any:
+			k.Standing = Alive
+		case k.Standing != Alive:
+			k.Standing = Unseen
 		}
 		w.restart(r.Ended)
 		return
 	}
 	w.count(r, t)
-	w.node.Age = r.Begun - w.date
+	k.Age = r.Begun - w.date
 	switch {
-	case w.enough(t) && w.node.Age >= t.Timeout:
-		w.node.Standing, w.node.Still = Stale, true
-	case w.enough(t) && w.node.Age >= t.Renew+t.Margin:
-		w.node.Standing = Suspect
-	case w.node.Standing != Alive:
-		// Readable again, or judged before the window began anew: no news yet.
-		w.node.Standing = Unseen
+	case w.enough(t) && k.Age >= t.Timeout:
+		k.Standing, k.Still = Stale, true
+	case w.enough(t) && k.Age >= t.Renew+t.Margin:
+		k.Standing = Suspect
+	case k.Standing != Alive:
+		// Judged before the window began anew: no news yet.
+		k.Standing = Unseen
 	}
 }
 
@@ -191,21 +205,21 @@ func (w *window) sawProblem(r Reading, t Timings, changed bool) {
 	w.node.Still = w.enough(t) && w.node.Age >= t.Timeout
 }
 
-// sawMaster judges the mastership: only heartbeats that carry it are news, and
-// bytes that stand still or stay away are silence, since the ledger's
-// compare-and-set protects what follows.
+// sawMaster judges the mastership. News is a change to a record that carries it,
+// or to one that was written before the claim and may lie over one that does. A
+// node that has read the claim and does not carry it holds it no more, and never
+// will again. Bytes that stand still unread, or stay away, are silence, since the
+// ledger's compare-and-set protects what follows.
 func (w *window) sawMaster(m Mastership, r Reading, t Timings, changed bool) {
 	hb := r.Heartbeat
-	switch {
-	case hb == nil && changed && r.Raw != "":
-		w.restart(r.Ended)
-		w.over = false
-		return
-	case hb != nil && hb.Incarnation == m.Incarnation && hb.Released == m.Epoch:
+	mine := hb != nil && hb.Incarnation == m.Incarnation
+	if mine && hb.Released == m.Epoch {
 		w.released, w.successor = true, hb.Successor
 		return
-	case hb != nil && hb.Incarnation == m.Incarnation && hb.Epoch == m.Epoch && hb.Seq > w.seen[m.Incarnation]:
-		w.seen = map[string]uint64{m.Incarnation: hb.Seq}
+	}
+	// A record that is gone is no write that could hide another.
+	news := hb == nil && r.Raw != "" || mine && hb.Epoch == m.Epoch || hb != nil && hb.LedgerSeq < m.Claimed
+	if changed && news {
 		w.restart(r.Ended)
 		w.over = false
 		return

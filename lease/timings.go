@@ -15,6 +15,7 @@ const (
 	DefaultInterval = time.Second
 	DefaultTimeout  = 30 * time.Second
 	MinInterval     = 50 * time.Millisecond
+	MaxTimeout      = 24 * time.Hour
 	// MinDevice is the takeover timeout below which no watchdog device is armed.
 	MinDevice = 5 * time.Second
 	// perTimeout is how many intervals a timeout has at least.
@@ -42,6 +43,10 @@ func CheckTimings(t Timings) error {
 	switch {
 	case t.Interval < MinInterval:
 		return fmt.Errorf("interval %s is shorter than %s", t.Interval, MinInterval)
+	case t.Timeout > MaxTimeout:
+		return fmt.Errorf("timeout %s is longer than %s", t.Timeout, MaxTimeout)
+	case max(t.Interval, t.Renew, t.StopGrace, t.Kill, t.Watchdog, t.Margin) > t.Timeout:
+		return fmt.Errorf("one of the timings is longer than the timeout %s", t.Timeout)
 	case t.Timeout < perTimeout*t.Interval:
 		return fmt.Errorf("timeout %s is less than %d intervals of %s", t.Timeout, perTimeout, t.Interval)
 	case t.StopGrace <= 0 || t.Kill <= 0 || t.Margin <= 0 || t.Watchdog < 0:

@@ -58,8 +58,6 @@ func (n *Node) beat(ctx context.Context) error {
 		}
 		holder = n.getHolder()
 	}
-	// Dated from before the first request of the beat.
-	renewal := holder.Begin(began, n.timings())
 	deadline := n.timings().Renew
 	if until := holder.Until(); until != 0 {
 		deadline = until - began
@@ -76,6 +74,13 @@ func (n *Node) beat(ctx context.Context) error {
 	hb, err := n.heartbeat(holder)
 	if err != nil {
 		return err
+	}
+	// Dated from before the first request of the beat.
+	renewal := holder.Begin(began, hb.Timings)
+	if err := n.host.shorten(renewal.Dated(), hb); err != nil {
+		n.log.Error().Err(err).Msg("no heartbeat is sent: the VMs' deadline is longer than it would say")
+		n.note(began, n.now(), hb, false, failed, errors.Join(tailErr, err))
+		return nil
 	}
 	putErr := n.put(bctx, hb)
 	answered := n.now()
@@ -125,8 +130,13 @@ func (n *Node) tail(ctx context.Context, began time.Duration) (failed string, er
 	n.view.tailRead = began
 	n.mu.Unlock()
 	s := n.ledger.Tail()
-	n.observer.Claimed(lease.Mastership{Node: s.State.Master, Incarnation: s.State.Incarnation, Epoch: s.Epoch}, n.now())
+	n.observer.Claimed(masterOf(s), n.now())
 	return "", nil
+}
+
+func masterOf(tail ledger.Stored) lease.Mastership {
+	s := tail.State
+	return lease.Mastership{Node: s.Master, Incarnation: s.Incarnation, Epoch: tail.Epoch, Claimed: s.Claimed}
 }
 
 // heartbeat makes the next record.
@@ -139,12 +149,18 @@ func (n *Node) heartbeat(holder *lease.Holder) (*record.Heartbeat, error) {
 		Claims:    n.claims(),
 		LedgerSeq: tail.Seq, LedgerHash: tail.Hash, Timings: tail.State.Timings,
 		Proof: n.host.declares(), Machine: id.Machine, Boot: n.cfg.Boot, Version: n.cfg.Version, URL: n.cfg.URL,
-		Wall: n.cfg.Clock.Wall(), Running: n.host.running(), Inventory: n.host.inventoryNumber(),
+		Started: n.started, Wall: n.cfg.Clock.Wall(), Running: n.host.running(), Inventory: n.host.inventoryNumber(),
 	}
-	if epoch, ok := n.mastership(); ok {
-		hb.Epoch = epoch
-	}
+	epoch, master := n.mastership()
 	n.mu.Lock()
+	switch s := tail.State; {
+	case master:
+		hb.Epoch = epoch
+	case s.Master == n.cfg.Name && s.Incarnation == hb.Incarnation:
+		// Once not carried, a mastership is given up: a later heartbeat that carried
+		// it again could be hidden under this one.
+		n.released = max(n.released, tail.Epoch)
+	}
 	// A mastership that was given up stays given up: every later heartbeat of the
 	// incarnation says so.
 	hb.Released, hb.Successor, hb.Ending = n.released, n.heir, n.ending

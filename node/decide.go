@@ -159,10 +159,12 @@ func (n *Node) elect(ctx context.Context) {
 		return
 	}
 	promoted := n.promotion(ctx, tail)
-	if !n.claims() && (promoted == nil || n.cfg.Mode == ModeHotBackup || n.cfg.Mode == ModeDisabled) {
+	vacant, successor := n.vacant(v, tail, holder)
+	// Asked for by name, a node claims that would not by itself.
+	named := promoted != nil || successor == n.cfg.Name
+	if !n.claims() && (!named || n.cfg.Mode == ModeHotBackup || n.cfg.Mode == ModeDisabled) {
 		return
 	}
-	vacant, successor := n.vacant(v, tail, holder)
 	if promoted != nil && promoted.Force {
 		vacant = true
 	}
@@ -243,7 +245,7 @@ func (n *Node) claim(ctx context.Context, promoted *record.Request) {
 	e.Epoch++
 	e.By, e.Why = "node "+n.cfg.Name, "claim: "+n.claimReason(before)
 	s := &e.State
-	s.Master, s.Incarnation = n.cfg.Name, holder.Incarnation()
+	s.Master, s.Incarnation, s.Claimed = n.cfg.Name, holder.Incarnation(), e.Seq
 	m := s.Members[n.cfg.Name]
 	m.Admitted, m.Proof, m.URL, m.Version = holder.Incarnation(), n.host.declares(), n.cfg.URL, n.cfg.Version
 	if promoted != nil {

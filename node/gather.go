@@ -54,8 +54,13 @@ func (n *Node) noteOrders(tail ledger.Stored) {
 	live := map[uint64]bool{}
 	for _, f := range tail.State.Failovers {
 		live[f.Order] = true
-		if _, ok := n.orders[f.Order]; !ok {
-			n.orders[f.Order] = n.now()
+		for _, mv := range f.Moves {
+			live[mv.Stopped] = true
+		}
+	}
+	for o := range live {
+		if _, ok := n.orders[o]; !ok {
+			n.orders[o] = n.now()
 		}
 	}
 	for o := range n.orders {

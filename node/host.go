@@ -118,10 +118,6 @@ func (h *host) facts() vmctl.Facts {
 
 // run queries, acts and tells, after each beat.
 func (h *host) run(ctx context.Context) error {
-	if h.n.cfg.Driver == nil {
-		<-ctx.Done()
-		return nil
-	}
 	for {
 		select {
 		case <-ctx.Done():
@@ -147,7 +143,11 @@ func (h *host) turn(ctx context.Context) {
 // query asks the driver what there is.
 func (h *host) query(ctx context.Context) bool {
 	began := h.n.now()
-	vms, err := h.n.cfg.Driver.List(ctx)
+	var vms []vmctl.VM
+	var err error
+	if h.n.cfg.Driver != nil {
+		vms, err = h.n.cfg.Driver.List(ctx)
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if err != nil {
@@ -179,7 +179,7 @@ func (h *host) ours(vm string) bool {
 func (h *host) decide(ctx context.Context, tail ledger.Stored) {
 	n := h.n
 	s := &tail.State
-	if s.Debug || n.cfg.Mode == ModeDisabled {
+	if s.Debug || n.cfg.Mode == ModeDisabled || n.cfg.Driver == nil {
 		return
 	}
 	h.mu.Lock()

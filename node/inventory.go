@@ -56,6 +56,11 @@ func (h *host) wanted(tail ledger.Stored) bool {
 		if f.Order > last.LedgerSeq {
 			return true
 		}
+		for _, mv := range f.Moves {
+			if mv.Stopped > last.LedgerSeq {
+				return true
+			}
+		}
 	}
 	m := tail.State.Members[h.n.cfg.Name]
 	return tail.State.RepairSeq > last.LedgerSeq || (m.Fence != nil && m.Fence.Proved > last.LedgerSeq)

@@ -90,7 +90,7 @@ func (n *Node) mode(ctx context.Context) error {
 	for range 4 {
 		s := n.ledger.Tail().State
 		if s.Master != "" && s.Master != n.cfg.Name {
-			n.observer.Claimed(lease.Mastership{Node: s.Master, Incarnation: s.Incarnation, Epoch: n.ledger.Tail().Epoch}, n.now())
+			n.observer.Claimed(masterOf(n.ledger.Tail()), n.now())
 			if err := n.look(ctx, s.Master); err != nil {
 				return err
 			}

@@ -80,6 +80,8 @@ func (n *Node) tell(node string, before, after lease.Standing) {
 		n.log.Warn().Msgf("host has gone offline: %s", node)
 	case after == lease.Suspect:
 		n.log.Warn().Msgf("the lease of %s is over: no new heartbeat was seen", node)
+	case after == lease.Unreadable && before == lease.Unseen:
+		n.log.Debug().Msgf("no heartbeat of %s yet: %v", node, n.observer.Node(node).Problem)
 	case after == lease.Unreadable:
 		n.log.Error().Msgf("the heartbeat of %s is unreadable: %v", node, n.observer.Node(node).Problem)
 	}

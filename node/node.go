@@ -39,6 +39,8 @@ type Node struct {
 
 	kickBeat, kickDecide, kickHost chan struct{}
 
+	started time.Time
+
 	mu       sync.Mutex
 	holder   *lease.Holder
 	view     view
@@ -85,7 +87,7 @@ func New(cfg Config) *Node {
 	n := &Node{
 		cfg: cfg, log: cfg.Log,
 		kickBeat: make(chan struct{}, 1), kickDecide: make(chan struct{}, 1), kickHost: make(chan struct{}, 1),
-		alarms: map[string][]string{},
+		alarms: map[string][]string{}, started: cfg.Clock.Wall(),
 	}
 	n.lanes = lanes{
 		tail:      persistence.Lane(cfg.Store, "tail"),

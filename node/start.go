@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/hoster-ha/hoster-ha/lease"
@@ -41,17 +42,20 @@ func (n *Node) start(ctx context.Context) error {
 	if err := n.agree(); err != nil {
 		return err
 	}
-	if err := n.prove(ctx); err != nil {
+	if _, err := n.bound(); err != nil {
 		return err
 	}
 	n.observer = lease.NewObserver(n.now(), n.timings())
+	if err := n.mode(ctx); err != nil {
+		return err
+	}
+	if err := n.prove(ctx); err != nil {
+		return err
+	}
 	if err := n.alone(ctx); err != nil {
 		return err
 	}
 	if err := n.join(ctx); err != nil {
-		return err
-	}
-	if err := n.mode(ctx); err != nil {
 		return err
 	}
 	if err := n.host.begin(); err != nil {
@@ -282,6 +286,9 @@ func (n *Node) newIncarnation() error {
 	defer n.mu.Unlock()
 	n.holder = lease.NewHolder(id)
 	n.seq = 0
-	n.mine = append(n.mine, id)
+	const kept = 100 // long enough that no write of the oldest is still under way
+	if n.mine = append(n.mine, id); len(n.mine) > kept {
+		n.mine = slices.Clone(n.mine[1:])
+	}
 	return nil
 }

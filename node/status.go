@@ -135,8 +135,12 @@ func (n *Node) Overview() Overview {
 			if k.Last != nil {
 				p.State, p.Wall = k.Last.State, k.Last.Wall
 			}
-			if k.Standing != lease.Alive && p.State != StateTerminated {
+			switch {
+			case p.State == StateTerminated:
+			case k.Standing == lease.Stale, k.Standing == lease.Unreadable:
 				p.State = StateFailed
+			case p.State == "":
+				p.State = StateInitializing
 			}
 			if name == tail.State.Master && k.Standing == lease.Alive && !v.vacancy.Vacant && p.State == StateMaster {
 				o.Master = name

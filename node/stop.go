@@ -49,8 +49,10 @@ func (h *host) renewed(dated time.Duration, hb *record.Heartbeat, counted, doubt
 		return
 	}
 	next, lower := dated+hb.Timings.Stopped(), false
-	if counted && hb.Proof == record.ProofNothing && (s.Frozen || s.Debug || h.order == record.LeaveFreeze) {
-		// The ledger says so, and an answered heartbeat does: the VMs run on.
+	if counted && hb.Proof == record.ProofNothing && s.Members[h.n.cfg.Name].Proof != record.ProofElapsed &&
+		(s.Frozen || s.Debug || h.order == record.LeaveFreeze) {
+		// The ledger says that silence proves nothing here, and an answered
+		// heartbeat does: the VMs run on.
 		next, lower = vmctl.NoDeadline, true
 	}
 	if !lower && next <= h.deadline && !h.lowered {
@@ -64,6 +66,22 @@ func (h *host) renewed(dated time.Duration, hb *record.Heartbeat, counted, doubt
 		return
 	}
 	h.deadline, h.lowered = next, lower
+}
+
+// shorten hands the VMs a nearer deadline before a heartbeat is sent that
+// advertises shorter timings: others judge by these as soon as they can read it.
+func (h *host) shorten(dated time.Duration, hb *record.Heartbeat) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	next := dated + hb.Timings.Stopped()
+	if h.self == nil || h.lowered || h.deadline <= next {
+		return nil
+	}
+	if err := h.self.HandDeadline(next); err != nil {
+		return err
+	}
+	h.deadline = next
+	return nil
 }
 
 // leaseLost shuts the gate. Where this node's silence proves that all has
@@ -125,7 +143,7 @@ func (h *host) verifyStopped(ctx context.Context) {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.stopping, h.deadline = false, 0
+	h.stopping = false
 	h.log.Warn().Msg("all VMs are verified stopped: this node is ISOLATED until it holds a lease again")
 }
 

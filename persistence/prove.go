@@ -78,7 +78,7 @@ func (p *prover) inOrder(ctx context.Context) error {
 	if out, err := create(ctx, p.store, key, first); err != nil {
 		return err
 	} else if out == lost {
-		return fmt.Errorf("create %s: the store answered %w for a key that nobody had made", key, ErrExists)
+		return fmt.Errorf("create %s: the store answered %q for a key that nobody had made", key, ErrExists.Error())
 	}
 	switch out, err := create(ctx, p.store, key, p.value("second")); {
 	case err != nil:

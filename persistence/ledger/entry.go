@@ -49,9 +49,7 @@ const perFolder = 1000
 const Folder = "ledger"
 
 // Key is where the entry of a number lies.
-func Key(seq uint64) string { return fmt.Sprintf("%s/%020d.json", folderOf(seq), seq) }
-
-func folderOf(seq uint64) string { return fmt.Sprintf("%s/%d", Folder, seq/perFolder) }
+func Key(seq uint64) string { return fmt.Sprintf("%s/%020d.json", folder(seq/perFolder), seq) }
 
 // seqOf reads the number from an entry's name; ok is false for other names.
 func seqOf(name string) (seq uint64, ok bool) {

@@ -50,6 +50,10 @@ func (l *Ledger) Follow(cluster string) { l.cluster = cluster }
 // remembers. ErrNotFound when the ledger has no entry yet and none is
 // remembered.
 func (l *Ledger) Load(ctx context.Context, known Mark) error {
+	// What this process has read or made counts like what it remembers.
+	if tail := l.Tail(); tail.Entry != nil && tail.Seq >= known.Seq {
+		known = tail.Mark()
+	}
 	last, err := Last(ctx, l.store)
 	if err != nil {
 		return err
@@ -91,13 +95,18 @@ func (l *Ledger) Settled() bool {
 // it must continue it. It returns the entries that are new, oldest first.
 func (l *Ledger) Refresh(ctx context.Context) ([]Stored, error) {
 	tail := l.Tail()
-	folders := []string{folderOf(tail.Seq)}
-	if next := folderOf(tail.Seq + 1); next != folders[0] {
-		folders = append(folders, next)
+	// All folders from the tail's on: the ledger may have crossed into the next,
+	// and a repair leaps far ahead.
+	all, err := folders(ctx, l.store)
+	if err != nil {
+		return nil, err
 	}
 	var seqs []uint64
-	for _, f := range folders {
-		some, err := numbers(ctx, l.store, f)
+	for _, f := range all {
+		if f < tail.Seq/perFolder {
+			continue
+		}
+		some, err := numbers(ctx, l.store, folder(f))
 		if err != nil {
 			return nil, err
 		}

@@ -67,21 +67,32 @@ func numbers(ctx context.Context, s persistence.Store, folder string) ([]uint64,
 	return seqs, nil
 }
 
+// folders lists the folders of entries, by their number, in order.
+func folders(ctx context.Context, s persistence.Store) ([]uint64, error) {
+	names, err := s.List(ctx, Folder)
+	if err != nil {
+		return nil, err
+	}
+	var all []uint64
+	for _, n := range names {
+		if f, err := strconv.ParseUint(strings.TrimSuffix(n, "/"), 10, 64); err == nil {
+			all = append(all, f)
+		}
+	}
+	slices.Sort(all)
+	return all, nil
+}
+
+func folder(number uint64) string { return fmt.Sprintf("%s/%d", Folder, number) }
+
 // Last finds the highest number by listing; 0 when there is no entry.
 func Last(ctx context.Context, s persistence.Store) (uint64, error) {
-	names, err := s.List(ctx, Folder)
+	all, err := folders(ctx, s)
 	if err != nil {
 		return 0, err
 	}
-	var folders []uint64
-	for _, n := range names {
-		if f, err := strconv.ParseUint(strings.TrimSuffix(n, "/"), 10, 64); err == nil {
-			folders = append(folders, f)
-		}
-	}
-	slices.Sort(folders)
-	for _, f := range slices.Backward(folders) {
-		seqs, err := numbers(ctx, s, fmt.Sprintf("%s/%d", Folder, f))
+	for _, f := range slices.Backward(all) {
+		seqs, err := numbers(ctx, s, folder(f))
 		if err != nil {
 			return 0, err
 		}

@@ -23,11 +23,16 @@ type State struct {
 	// are empty after a release.
 	Master      string `json:"master,omitempty"`
 	Incarnation string `json:"incarnation,omitempty"`
+	// Claimed is the number of the entry that made the mastership.
+	Claimed uint64 `json:"claimed,omitempty"`
 	// Armed: an operator has armed the cluster since it was founded or
 	// repaired; before that nothing starts that does not run already.
 	Armed  bool `json:"armed"`
 	Frozen bool `json:"frozen,omitempty"`
-	Debug  bool `json:"debug,omitempty"`
+	// ArmedAt is the number of the entry that armed it last: what a heartbeat says
+	// of its proof counts upward only if it had read that entry.
+	ArmedAt uint64 `json:"armed_at,omitempty"`
+	Debug   bool   `json:"debug,omitempty"`
 	// Closed: the cluster has moved to another store; no lease is granted here.
 	Closed bool `json:"closed,omitempty"`
 	// Repair names the members that have not yet joined a repaired ledger and
@@ -78,9 +83,7 @@ type Fence struct {
 	Heartbeat   uint64 `json:"heartbeat,omitempty"` // number at which it stood still
 	Order       uint64 `json:"order"`               // entry that shut the gate
 	Why         string `json:"why"`
-	// Stop orders the node to stop its VMs and to acknowledge each.
-	Stop  bool   `json:"stop,omitempty"`
-	Proof string `json:"proof,omitempty"`
+	Proof       string `json:"proof,omitempty"`
 	// Proved is the entry that recorded the proof.
 	Proved uint64 `json:"proved,omitempty"`
 	// Moved: a VM has been given to another host since.
@@ -128,15 +131,18 @@ const (
 
 // Move is one VM's way from a failed host to another.
 type Move struct {
-	Phase      string     `json:"phase"`
-	Generation uint64     `json:"generation"` // under which it ran before
-	Acked      bool       `json:"acked,omitempty"`
-	To         string     `json:"to,omitempty"`
-	Snapshot   string     `json:"snapshot,omitempty"`
-	Lost       *float64   `json:"lost_seconds,omitempty"` // by the owner's clock
-	Problem    string     `json:"problem,omitempty"`
-	Placed     *time.Time `json:"placed,omitempty"`
-	Running    *time.Time `json:"running,omitempty"`
+	Phase      string `json:"phase"`
+	Generation uint64 `json:"generation"` // under which it ran before
+	Acked      bool   `json:"acked,omitempty"`
+	// Stopped is the entry that took the acknowledgement: only what a host listed
+	// after it can hold the VM's last snapshot.
+	Stopped  uint64     `json:"stopped,omitempty"`
+	To       string     `json:"to,omitempty"`
+	Snapshot string     `json:"snapshot,omitempty"`
+	Lost     *float64   `json:"lost_seconds,omitempty"` // by the owner's clock
+	Problem  string     `json:"problem,omitempty"`
+	Placed   *time.Time `json:"placed,omitempty"`
+	Running  *time.Time `json:"running,omitempty"`
 }
 
 // Answer is what became of a request.
