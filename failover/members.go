@@ -103,19 +103,17 @@ func (p *plan) returned(n string, hb *record.Heartbeat) {
 func (p *plan) cancel(n, why string) {
 	p.setMember(n, func(m *ledger.Member) { m.Fence = nil })
 	f, ok := p.s.Failovers[n]
-	if ok && !anyAcked(f) {
-		delete(p.s.Failovers, n)
-	}
-	p.because("cancel the failover of %s: %s", n, why)
-}
-
-func anyAcked(f ledger.Failover) bool {
-	for _, mv := range f.Moves {
-		if mv.Acked {
-			return true
+	if ok {
+		for vm, mv := range f.Moves {
+			if mv.Phase == ledger.MoveWaiting && !mv.Acked {
+				delete(f.Moves, vm)
+			}
+		}
+		if len(f.Moves) == 0 {
+			delete(p.s.Failovers, n)
 		}
 	}
-	return false
+	p.because("cancel the failover of %s: %s", n, why)
 }
 
 // restartOnReturned gives what was proved or acknowledged, but has not moved,

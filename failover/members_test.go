@@ -67,21 +67,25 @@ func TestReturnBeforeProof(t *testing.T) {
 	}{
 		{
 			"the same incarnation goes on: its VMs run on", fenced("b", "", "v"),
-			map[string]ledger.VM{"v": {Owner: "b", Generation: 3, Disk: true}}, false,
+			map[string]ledger.VM{"v": {Owner: "b", Generation: 3, Disk: true}},
+			false,
 		},
 		{
 			"another incarnation: its VMs run on", all(fenced("b", "", "v"), returns("b", "b2")),
-			map[string]ledger.VM{"v": {Owner: "b", Generation: 3, Disk: true}}, false,
+			map[string]ledger.VM{"v": {Owner: "b", Generation: 3, Disk: true}},
+			false,
 		},
 		{
 			"another incarnation: what was acknowledged starts there again at the next generation, and nothing is rolled back",
 			all(withW, fenced("b", "", "v", "w"), ackedV, returns("b", "b2")),
-			map[string]ledger.VM{"v": {Owner: "b", Generation: 4, Disk: true}, "w": {Owner: "b", Generation: 5}}, false,
+			map[string]ledger.VM{"v": {Owner: "b", Generation: 4, Disk: true}, "w": {Owner: "b", Generation: 5}},
+			false,
 		},
 		{
 			"the same incarnation goes on: what was acknowledged moves, all else runs on",
 			all(withW, fenced("b", "", "v", "w"), ackedV),
-			map[string]ledger.VM{"v": {Owner: "c", Generation: 4, Snapshot: "s3", Restore: true, Disk: true}, "w": {Owner: "b", Generation: 5}}, true,
+			map[string]ledger.VM{"v": {Owner: "c", Generation: 4, Snapshot: "s3", Restore: true, Disk: true}, "w": {Owner: "b", Generation: 5}},
+			true,
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -46,7 +46,7 @@ func (p *plan) inventoried(order uint64) bool {
 		if !p.host(n) {
 			continue
 		}
-		if inv := p.fresh[n]; inv == nil || inv.LedgerSeq < order {
+		if !p.fresh[n].Newer(order) {
 			return false
 		}
 	}
@@ -194,12 +194,21 @@ func Newest(owner []record.Snapshot, replica record.Dataset) (r rank, guid strin
 			continue
 		}
 		r, guid = rank{at: i}, s.GUID
-		if last := len(replica.Snapshots) - 1; i == len(owner)-1 && !replica.Written && k < last {
+		last := len(replica.Snapshots) - 1
+		if i == len(owner)-1 && !replica.Written && k < last && !anyOf(owner, replica.Snapshots[k+1:]) {
 			r.beyond, guid = last-k, replica.Snapshots[last].GUID
 		}
 		return r, guid, true
 	}
 	return rank{}, "", false
+}
+
+// anyOf: some of the snapshots are in the owner's list; then their order here is
+// another than there, and what stands last is not the newest.
+func anyOf(owner, some []record.Snapshot) bool {
+	return slices.ContainsFunc(some, func(s record.Snapshot) bool {
+		return slices.ContainsFunc(owner, func(o record.Snapshot) bool { return o.GUID == s.GUID })
+	})
 }
 
 // lost is at most how much of the VM's work is not in the chosen snapshot, by
@@ -241,6 +250,11 @@ func (p *plan) progress() {
 		f := p.s.Failovers[n]
 		for _, vm := range sorted(f.Moves) {
 			mv, v := f.Moves[vm], p.s.VMs[vm]
+			if mv.Phase == ledger.MoveWaiting && (v.Owner != n || v.Generation != mv.Generation) {
+				delete(f.Moves, vm) // what was to move is not there any more
+				p.because("%s does not belong to %s any more", vm, n)
+				continue
+			}
 			if mv.Phase != ledger.MovePlaced {
 				continue
 			}

@@ -207,6 +207,8 @@ func (p *plan) demote(r *record.Request) (string, error) {
 func (p *plan) confirmFenced(r *record.Request, m ledger.Member) (string, error) {
 	k := p.node(r.Node)
 	switch {
+	case p.s.Debug:
+		return "", fmt.Errorf("a cluster in debug mode confirms no fence")
 	case k.Standing == lease.Alive:
 		return "", fmt.Errorf("%s lives: its heartbeat was seen to move", r.Node)
 	case k.Last != nil && (k.Last.Incarnation != r.Incarnation || k.Last.Seq > r.Heartbeat):

@@ -57,118 +57,196 @@ func TestRequests(t *testing.T) {
 		}
 	}
 	for _, c := range []request{
-		{name: "a node joins", action: record.ActJoin, node: "d", with: joins(newcomer), ok: true, text: "d is a member now",
+		{
+			name: "a node joins", action: record.ActJoin, node: "d", with: joins(newcomer), ok: true, text: "d is a member now",
 			then: func(st *ledger.State) bool {
 				want := ledger.Member{Role: ledger.RoleWorker, Priority: 3, Machine: "m", Key: "k", URL: "u", Version: "1"}
 				return cmp.Equal(st.Members["d"], want)
-			}},
+			},
+		},
 		{name: "a join of nobody", action: record.ActJoin, with: joins(newcomer), text: "a join without the node's particulars"},
 		{name: "a join without particulars", action: record.ActJoin, node: "d", text: "a join without the node's particulars"},
-		{name: "a name that is bound to another machine", change: bound("other", "k"), action: record.ActJoin, node: "b", with: joins(newcomer),
-			text: `the name "b" is bound to another machine or another --state-dir`},
-		{name: "a name that is bound to another key", change: bound("m", "other"), action: record.ActJoin, node: "b", with: joins(newcomer),
-			text: `the name "b" is bound to another machine or another --state-dir`},
-		{name: "a join again", change: bound("m", "k"), action: record.ActJoin, node: "b", with: joins(newcomer), ok: true, text: "b is a member already",
-			then: func(st *ledger.State) bool { return st.Members["b"].Admitted == "b1" }},
+		{
+			name: "a name that is bound to another machine", change: bound("other", "k"), action: record.ActJoin, node: "b", with: joins(newcomer),
+			text: `the name "b" is bound to another machine or another --state-dir`,
+		},
+		{
+			name: "a name that is bound to another key", change: bound("m", "other"), action: record.ActJoin, node: "b", with: joins(newcomer),
+			text: `the name "b" is bound to another machine or another --state-dir`,
+		},
+		{
+			name: "a join again", change: bound("m", "k"), action: record.ActJoin, node: "b", with: joins(newcomer), ok: true, text: "b is a member already",
+			then: func(st *ledger.State) bool { return st.Members["b"].Admitted == "b1" },
+		},
 
-		{name: "freeze", action: record.ActFreeze, ok: true, text: "no VM is started, stopped or failed over until: hoster-ha arm",
-			then: func(st *ledger.State) bool { return st.Frozen }},
-		{name: "arm", change: all(frozen, unarmed), action: record.ActArm, ok: true, text: "the cluster is armed",
-			then: func(st *ledger.State) bool { return st.Armed && !st.Frozen }},
-		{name: "timings while frozen", change: frozen, action: record.ActTimings, with: func(r *asked) { r.Timings = &ts }, ok: true,
-			text: "timeout 1m0s, interval 1s", then: func(st *ledger.State) bool { return st.Timings == ts }},
-		{name: "timings while not frozen", action: record.ActTimings, with: func(r *asked) { r.Timings = &ts },
-			text: "timings change only while the cluster is frozen: hoster-ha freeze"},
-		{name: "timings that do not fit", change: frozen, action: record.ActTimings, with: func(r *asked) { r.Timings = &tooShort },
-			text: "is more than the timeout 1m0s"},
+		{
+			name: "freeze", action: record.ActFreeze, ok: true, text: "no VM is started, stopped or failed over until: hoster-ha arm",
+			then: func(st *ledger.State) bool { return st.Frozen },
+		},
+		{
+			name: "arm", change: all(frozen, unarmed), action: record.ActArm, ok: true, text: "the cluster is armed",
+			then: func(st *ledger.State) bool { return st.Armed && !st.Frozen },
+		},
+		{
+			name: "timings while frozen", change: frozen, action: record.ActTimings, with: func(r *asked) { r.Timings = &ts }, ok: true,
+			text: "timeout 1m0s, interval 1s", then: func(st *ledger.State) bool { return st.Timings == ts },
+		},
+		{
+			name: "timings while not frozen", action: record.ActTimings, with: func(r *asked) { r.Timings = &ts },
+			text: "timings change only while the cluster is frozen: hoster-ha freeze",
+		},
+		{
+			name: "timings that do not fit", change: frozen, action: record.ActTimings, with: func(r *asked) { r.Timings = &tooShort },
+			text: "is more than the timeout 1m0s",
+		},
 		{name: "no timings", change: frozen, action: record.ActTimings, text: "no timings given"},
 
 		{name: "a node that is none", action: record.ActPriority, node: "x", text: `no node "x" in this cluster (its nodes: a, b, c)`},
 		{name: "an action of a later version", action: "dance", node: "b", text: `this version knows no "dance"`},
-		{name: "priority", action: record.ActPriority, node: "b", with: func(r *asked) { r.Priority = 9 }, ok: true, text: "priority of b is 9, was 0",
-			then: func(st *ledger.State) bool { return st.Members["b"].Priority == 9 }},
+		{
+			name: "priority", action: record.ActPriority, node: "b", with: func(r *asked) { r.Priority = 9 }, ok: true, text: "priority of b is 9, was 0",
+			then: func(st *ledger.State) bool { return st.Members["b"].Priority == 9 },
+		},
 
-		{name: "leave, the VMs running on", action: record.ActLeave, node: "b", with: leaves(record.LeaveFreeze), ok: true,
-			text: "b leaves: freeze", then: left(record.LeaveFreeze)},
-		{name: "leave, the VMs stopped", action: record.ActLeave, node: "b", with: leaves(record.LeaveStop), ok: true,
-			text: "b leaves: stop", then: left(record.LeaveStop)},
-		{name: "leave, the VMs moving", action: record.ActLeave, node: "b", with: leaves(record.LeaveMove), ok: true,
-			text: "b leaves: move", then: left(record.LeaveMove)},
-		{name: "leave with nothing to move", change: noVMs, action: record.ActLeave, node: "b", with: leaves(record.LeaveMove), ok: true,
-			text: "b leaves: move", then: func(st *ledger.State) bool { return len(st.Failovers) == 0 }},
-		{name: "nothing moves from a frozen cluster", change: frozen, action: record.ActLeave, node: "b", with: leaves(record.LeaveMove), ok: true,
-			text: "b leaves: freeze", then: left(record.LeaveFreeze)},
-		{name: "nothing moves from a cluster that is not armed", change: unarmed, action: record.ActLeave, node: "b", with: leaves(record.LeaveMove),
-			ok: true, text: "b leaves: freeze", then: left(record.LeaveFreeze)},
-		{name: "nothing moves in debug", change: debug, action: record.ActLeave, node: "b", with: leaves(record.LeaveMove), ok: true,
-			text: "b leaves: freeze", then: left(record.LeaveFreeze)},
+		{
+			name: "leave, the VMs running on", action: record.ActLeave, node: "b", with: leaves(record.LeaveFreeze), ok: true,
+			text: "b leaves: freeze", then: left(record.LeaveFreeze),
+		},
+		{
+			name: "leave, the VMs stopped", action: record.ActLeave, node: "b", with: leaves(record.LeaveStop), ok: true,
+			text: "b leaves: stop", then: left(record.LeaveStop),
+		},
+		{
+			name: "leave, the VMs moving", action: record.ActLeave, node: "b", with: leaves(record.LeaveMove), ok: true,
+			text: "b leaves: move", then: left(record.LeaveMove),
+		},
+		{
+			name: "leave with nothing to move", change: noVMs, action: record.ActLeave, node: "b", with: leaves(record.LeaveMove), ok: true,
+			text: "b leaves: move", then: func(st *ledger.State) bool { return len(st.Failovers) == 0 },
+		},
+		{
+			name: "nothing moves from a frozen cluster", change: frozen, action: record.ActLeave, node: "b", with: leaves(record.LeaveMove), ok: true,
+			text: "b leaves: freeze", then: left(record.LeaveFreeze),
+		},
+		{
+			name: "nothing moves from a cluster that is not armed", change: unarmed, action: record.ActLeave, node: "b", with: leaves(record.LeaveMove),
+			ok: true, text: "b leaves: freeze", then: left(record.LeaveFreeze),
+		},
+		{
+			name: "nothing moves in debug", change: debug, action: record.ActLeave, node: "b", with: leaves(record.LeaveMove), ok: true,
+			text: "b leaves: freeze", then: left(record.LeaveFreeze),
+		},
 		{name: "leave in no way that there is", action: record.ActLeave, node: "b", with: leaves("run"), text: `no way to leave is called "run"`},
-		{name: "an incarnation that is not admitted leaves", action: record.ActLeave, node: "b",
-			with: func(r *asked) { r.Leave, r.Incarnation = record.LeaveStop, "b0" }, text: "incarnation b0 of b is not the admitted one"},
-		{name: "a fenced node leaves", change: all(stale("b"), fenced("b", "", "v")), action: record.ActLeave, node: "b",
-			with: leaves(record.LeaveStop), text: "b is fenced: x"},
+		{
+			name: "an incarnation that is not admitted leaves", action: record.ActLeave, node: "b",
+			with: func(r *asked) { r.Leave, r.Incarnation = record.LeaveStop, "b0" }, text: "incarnation b0 of b is not the admitted one",
+		},
+		{
+			name: "a fenced node leaves", change: all(stale("b"), fenced("b", "", "v")), action: record.ActLeave, node: "b",
+			with: leaves(record.LeaveStop), text: "b is fenced: x",
+		},
 
-		{name: "promote", change: member("b", func(m *ledger.Member) { m.HoldBack = true }), action: record.ActPromote, node: "b", ok: true,
-			text: "a hands the mastership to b", release: true, heir: "b", then: func(st *ledger.State) bool { return !st.Members["b"].HoldBack }},
-		{name: "promote a witness", change: member("b", func(m *ledger.Member) { m.Role = ledger.RoleWitness }), action: record.ActPromote, node: "b",
-			ok: true, text: "a hands the mastership to b", release: true, heir: "b"},
+		{
+			name: "promote", change: member("b", func(m *ledger.Member) { m.HoldBack = true }), action: record.ActPromote, node: "b", ok: true,
+			text: "a hands the mastership to b", release: true, heir: "b", then: func(st *ledger.State) bool { return !st.Members["b"].HoldBack },
+		},
+		{
+			name: "promote a witness", change: member("b", func(m *ledger.Member) { m.Role = ledger.RoleWitness }), action: record.ActPromote, node: "b",
+			ok: true, text: "a hands the mastership to b", release: true, heir: "b",
+		},
 		{name: "promote the master", action: record.ActPromote, node: "a", ok: true, text: "a is the master already"},
-		{name: "promote a worker", change: member("b", func(m *ledger.Member) { m.Role = ledger.RoleWorker }), action: record.ActPromote, node: "b",
-			text: "b is a worker and never master"},
+		{
+			name: "promote a worker", change: member("b", func(m *ledger.Member) { m.Role = ledger.RoleWorker }), action: record.ActPromote, node: "b",
+			text: "b is a worker and never master",
+		},
 		{name: "promote the silent", change: standing("b", lease.Suspect), action: record.ActPromote, node: "b", text: "b does not live (suspect)"},
-		{name: "promote one that was never seen", change: func(s *scene) { delete(s.Nodes, "b") }, action: record.ActPromote, node: "b",
-			text: "b does not live (unseen)"},
-		{name: "promote a hot backup", change: node("b", func(k *lease.Node) { k.Last.State = failover.StateHotBackup }), action: record.ActPromote,
-			node: "b", text: "b is a hot backup and never claims"},
-		{name: "demote", action: record.ActDemote, node: "a", ok: true, text: "a gives the mastership up and holds back while another can claim",
-			release: true, then: func(st *ledger.State) bool { return st.Members["a"].HoldBack }},
+		{
+			name: "promote one that was never seen", change: func(s *scene) { delete(s.Nodes, "b") }, action: record.ActPromote, node: "b",
+			text: "b does not live (unseen)",
+		},
+		{
+			name: "promote a hot backup", change: node("b", func(k *lease.Node) { k.Last.State = failover.StateHotBackup }), action: record.ActPromote,
+			node: "b", text: "b is a hot backup and never claims",
+		},
+		{
+			name: "demote", action: record.ActDemote, node: "a", ok: true, text: "a gives the mastership up and holds back while another can claim",
+			release: true, then: func(st *ledger.State) bool { return st.Members["a"].HoldBack },
+		},
 		{name: "demote one that is not master", action: record.ActDemote, node: "b", text: "b is not the master, a is"},
 
-		{name: "confirm-fenced", change: all(stale("b"), proves("b", "", "")), action: record.ActConfirmFenced, node: "b", ok: true,
+		{
+			name: "confirm-fenced", change: all(stale("b"), proves("b", "", "")), action: record.ActConfirmFenced, node: "b", ok: true,
 			text: "b is taken to run nothing", then: func(st *ledger.State) bool {
 				f := st.Members["b"].Fence
 				return f.Proof == ledger.ProvedOperator && f.Proved == tailSeq+1 && st.Failovers["b"].Moves["v"].Generation == 3
-			}},
-		{name: "confirm-fenced of one that is being fenced", change: all(stale("b"), proves("b", "", ""), fenced("b", "", "v")),
+			},
+		},
+		{
+			name: "confirm-fenced of one that is being fenced", change: all(stale("b"), proves("b", "", ""), fenced("b", "", "v")),
 			action: record.ActConfirmFenced, node: "b", ok: true, text: "b is taken to run nothing",
-			then: func(st *ledger.State) bool { return st.Members["b"].Fence.Order == 90 }},
-		{name: "confirm-fenced of one that cannot be read", change: node("b", func(k *lease.Node) { k.Standing = lease.Unreadable }),
-			action: record.ActConfirmFenced, node: "b", ok: true, text: "b is taken to run nothing"},
+			then: func(st *ledger.State) bool { return st.Members["b"].Fence.Order == 90 },
+		},
+		{
+			name: "confirm-fenced of one that cannot be read", change: node("b", func(k *lease.Node) { k.Standing = lease.Unreadable }),
+			action: record.ActConfirmFenced, node: "b", ok: true, text: "b is taken to run nothing",
+		},
 		{name: "confirm-fenced of one that lives", action: record.ActConfirmFenced, node: "b", text: "b lives: its heartbeat was seen to move"},
 		{name: "confirm-fenced of the master", action: record.ActConfirmFenced, node: "a", text: "a lives: its heartbeat was seen to move"},
-		{name: "confirm-fenced of an older heartbeat", change: stale("b"), action: record.ActConfirmFenced, node: "b",
-			with: func(r *asked) { r.Heartbeat = 49 }, text: "b wrote a newer heartbeat than the one confirmed (b1 49)"},
-		{name: "confirm-fenced of another incarnation", change: stale("b"), action: record.ActConfirmFenced, node: "b",
-			with: func(r *asked) { r.Incarnation = "b0" }, text: "b wrote a newer heartbeat than the one confirmed (b0 50)"},
-		{name: "confirm-fenced twice", change: all(stale("b"), fenced("b", ledger.ProvedElapsed)), action: record.ActConfirmFenced, node: "b", ok: true,
-			text: "b is fenced already, proof: elapsed"},
+		{
+			name: "confirm-fenced of an older heartbeat", change: stale("b"), action: record.ActConfirmFenced, node: "b",
+			with: func(r *asked) { r.Heartbeat = 49 }, text: "b wrote a newer heartbeat than the one confirmed (b1 49)",
+		},
+		{
+			name: "confirm-fenced of another incarnation", change: stale("b"), action: record.ActConfirmFenced, node: "b",
+			with: func(r *asked) { r.Incarnation = "b0" }, text: "b wrote a newer heartbeat than the one confirmed (b0 50)",
+		},
+		{
+			name: "confirm-fenced twice", change: all(stale("b"), fenced("b", ledger.ProvedElapsed)), action: record.ActConfirmFenced, node: "b", ok: true,
+			text: "b is fenced already, proof: elapsed",
+		},
 		{name: "a cluster in debug confirms no fence", change: all(stale("b"), debug), action: record.ActConfirmFenced, node: "b", text: "debug"},
 
-		{name: "unfence", change: all(stale("b"), fenced("b", ledger.ProvedElapsed), member("b", func(m *ledger.Member) { m.Fence.Manual = true })),
+		{
+			name: "unfence", change: all(stale("b"), fenced("b", ledger.ProvedElapsed), member("b", func(m *ledger.Member) { m.Fence.Manual = true })),
 			action: record.ActUnfence, node: "b", ok: true, text: "b may rejoin", then: func(st *ledger.State) bool {
 				m := st.Members["b"]
 				return m.Fence != nil && !m.Fence.Manual && len(m.Fences) == 0
-			}},
+			},
+		},
 		{name: "unfence one that is not fenced", action: record.ActUnfence, node: "b", text: "b is not fenced"},
-		{name: "unfence one that rejoins by itself", change: all(stale("b"), fenced("b", ledger.ProvedElapsed)), action: record.ActUnfence, node: "b",
-			text: "b rejoins by itself when it is back and has verified that it runs nothing"},
+		{
+			name: "unfence one that rejoins by itself", change: all(stale("b"), fenced("b", ledger.ProvedElapsed)), action: record.ActUnfence, node: "b",
+			text: "b rejoins by itself when it is back and has verified that it runs nothing",
+		},
 
-		{name: "forget one that is fenced", change: all(stale("b"), noVMs, fenced("b", ledger.ProvedElapsed)), action: record.ActForget, node: "b",
-			ok: true, text: "b is forgotten", then: func(st *ledger.State) bool { _, there := st.Members["b"]; return !there }},
-		{name: "forget one that left", change: all(stale("b"), noVMs, member("b", func(m *ledger.Member) { m.Left = record.LeaveStop })),
-			action: record.ActForget, node: "b", ok: true, text: "b is forgotten"},
-		{name: "forget one that was never admitted", change: all(stale("b"), noVMs, member("b", func(m *ledger.Member) { m.Admitted = "" })),
-			action: record.ActForget, node: "b", ok: true, text: "b is forgotten"},
+		{
+			name: "forget one that is fenced", change: all(stale("b"), noVMs, fenced("b", ledger.ProvedElapsed)), action: record.ActForget, node: "b",
+			ok: true, text: "b is forgotten", then: func(st *ledger.State) bool { _, there := st.Members["b"]; return !there },
+		},
+		{
+			name: "forget one that left", change: all(stale("b"), noVMs, member("b", func(m *ledger.Member) { m.Left = record.LeaveStop })),
+			action: record.ActForget, node: "b", ok: true, text: "b is forgotten",
+		},
+		{
+			name: "forget one that was never admitted", change: all(stale("b"), noVMs, member("b", func(m *ledger.Member) { m.Admitted = "" })),
+			action: record.ActForget, node: "b", ok: true, text: "b is forgotten",
+		},
 		{name: "forget the master", action: record.ActForget, node: "a", text: "a is the master"},
 		{name: "forget one that lives", change: noVMs, action: record.ActForget, node: "b", text: "b lives; stop it first"},
 		{name: "forget one that owns VMs", change: all(stale("b"), fenced("b", "", "v")), action: record.ActForget, node: "b", text: "b owns v"},
-		{name: "forget one that is not fenced", change: all(stale("b"), noVMs), action: record.ActForget, node: "b",
-			text: "b neither left nor is it fenced: hoster-ha confirm-fenced b"},
-		{name: "forget one whose fence is not proved", change: all(stale("b"), noVMs, proves("b", "", ""), fenced("b", "")), action: record.ActForget,
-			node: "b", text: "b neither left nor is it fenced: hoster-ha confirm-fenced b"},
+		{
+			name: "forget one that is not fenced", change: all(stale("b"), noVMs), action: record.ActForget, node: "b",
+			text: "b neither left nor is it fenced: hoster-ha confirm-fenced b",
+		},
+		{
+			name: "forget one whose fence is not proved", change: all(stale("b"), noVMs, proves("b", "", ""), fenced("b", "")), action: record.ActForget,
+			node: "b", text: "b neither left nor is it fenced: hoster-ha confirm-fenced b",
+		},
 
-		{name: "a request that is void", action: record.ActFreeze, with: func(r *asked) { r.Void = "entry 99 is a newer claim" },
-			text: "void: entry 99 is a newer claim", then: func(st *ledger.State) bool { return !st.Frozen }},
+		{
+			name: "a request that is void", action: record.ActFreeze, with: func(r *asked) { r.Void = "entry 99 is a newer claim" },
+			text: "void: entry 99 is a newer claim", then: func(st *ledger.State) bool { return !st.Frozen },
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.check(t) })
 	}

@@ -16,9 +16,9 @@ import (
 func lateWrite(t *testing.T, ts lease.Timings, each func(now time.Duration, h *lease.Holder, o *lease.Observer)) {
 	t.Helper()
 	h, o := lease.NewHolder("a"), lease.NewObserver(0, ts)
-	o.Claimed(lease.Mastership{Node: "n", Incarnation: "a", Epoch: 1}, 0)
+	o.Claimed(lease.Mastership{Node: "n", Incarnation: "a", Epoch: 1, Claimed: claim}, 0)
 	look := func(now time.Duration, seq uint64) {
-		quick(now.Seconds(), &record.Heartbeat{Node: "n", Incarnation: "a", Seq: seq, Epoch: 1, Timings: ts})(o)
+		quick(now.Seconds(), &record.Heartbeat{Node: "n", Incarnation: "a", Seq: seq, Epoch: 1, LedgerSeq: claim, Timings: ts})(o)
 	}
 	renew := func(at time.Duration) {
 		if !h.Answered(h.Begin(at, ts), at+1) {

@@ -15,6 +15,13 @@ func master(t testing.TB, incarnation string, seq, epoch uint64) *record.Heartbe
 	return hb
 }
 
+// early is a heartbeat of a node that had not read the claim.
+func early(t testing.TB, incarnation string, seq uint64) *record.Heartbeat {
+	hb := heartbeat(t, incarnation, seq)
+	hb.LedgerSeq = claim - 1
+	return hb
+}
+
 // releases is a heartbeat that gives an epoch up.
 func releases(t testing.TB, incarnation string, seq, epoch uint64, successor string) *record.Heartbeat {
 	hb := heartbeat(t, incarnation, seq)
@@ -26,7 +33,7 @@ func releases(t testing.TB, incarnation string, seq, epoch uint64, successor str
 // epoch 7.
 func claimed(ended float64) seen {
 	return func(o *lease.Observer) {
-		o.Claimed(lease.Mastership{Node: "n", Incarnation: "a", Epoch: 7}, sec(ended))
+		o.Claimed(lease.Mastership{Node: "n", Incarnation: "a", Epoch: 7, Claimed: claim}, sec(ended))
 	}
 }
 
@@ -52,74 +59,170 @@ func TestVacancy(t *testing.T) {
 		{"a ledger without a master is vacant", []seen{func(o *lease.Observer) { o.Claimed(lease.Mastership{}, 0) }}, released},
 		{"a mastership just read is held", []seen{claimed(0)}, lease.Vacancy{}},
 		{"one that beats is held", []seen{claimed(0), beats(t, 1, 90, "a", 1, 7)}, lease.Vacancy{}},
-		{"silence is counted from the last heartbeat that carries it: not yet",
-			[]seen{claimed(0), quick(1, m1), still(2, 31.9, m2)}, lease.Vacancy{}},
+		{
+			"silence is counted from the last heartbeat that carries it: not yet",
+			[]seen{claimed(0), quick(1, m1), still(2, 31.9, m2)},
+			lease.Vacancy{},
+		},
 		{"silence for T ends it", []seen{claimed(0), quick(1, m1), still(2, 32, m2)}, lease.Vacancy{Vacant: true}},
-		{"a read that begins before T does not end it, however late it ends",
-			[]seen{claimed(0), quick(1, m1), still(2, 31, m2), slow(31.9, 90, m2)}, lease.Vacancy{}},
-		{"too few answered reads do not end it",
-			[]seen{claimed(0), quick(1, m1), still(2, 10, m2), quick(90, m2)}, lease.Vacancy{}},
+		{
+			"a read that begins before T does not end it, however late it ends",
+			[]seen{claimed(0), quick(1, m1), still(2, 31, m2), slow(31.9, 90, m2)},
+			lease.Vacancy{},
+		},
+		{
+			"too few answered reads do not end it",
+			[]seen{claimed(0), quick(1, m1), still(2, 10, m2), quick(90, m2)},
+			lease.Vacancy{},
+		},
 
 		// Rule 3: only (node, incarnation, epoch) is news.
-		{"a master that came back as another incarnation is over",
-			[]seen{claimed(0), quick(1, m1), beats(t, 2, 31, "b", 1, 0)}, lease.Vacancy{Vacant: true}},
-		{"a master that came back as another incarnation is not over before T",
-			[]seen{claimed(0), quick(1, m1), beats(t, 2, 30, "b", 1, 0)}, lease.Vacancy{}},
-		{"another incarnation's claim to the epoch is no news",
-			[]seen{claimed(0), quick(1, m1), beats(t, 2, 31, "b", 1, 7)}, lease.Vacancy{Vacant: true}},
-		{"the incarnation without the epoch is no news",
-			[]seen{claimed(0), quick(1, m1), beats(t, 2, 31, "a", 2, 0)}, lease.Vacancy{Vacant: true}},
-		{"an earlier epoch of the incarnation is no news",
-			[]seen{claimed(0), quick(1, m1), beats(t, 2, 31, "a", 2, 6)}, lease.Vacancy{Vacant: true}},
+		{
+			"a master that came back as another incarnation is over",
+			[]seen{claimed(0), quick(1, m1), beats(t, 2, 31, "b", 1, 0)},
+			lease.Vacancy{Vacant: true},
+		},
+		{
+			"a master that came back as another incarnation is not over before T",
+			[]seen{claimed(0), quick(1, m1), beats(t, 2, 30, "b", 1, 0)},
+			lease.Vacancy{},
+		},
+		{
+			"another incarnation's claim to the epoch is no news",
+			[]seen{claimed(0), quick(1, m1), beats(t, 2, 31, "b", 1, 7)},
+			lease.Vacancy{Vacant: true},
+		},
+		{
+			"the incarnation without the epoch is no news",
+			[]seen{claimed(0), quick(1, m1), beats(t, 2, 31, "a", 2, 0)},
+			lease.Vacancy{Vacant: true},
+		},
+		{
+			"an earlier epoch of the incarnation is no news",
+			[]seen{claimed(0), quick(1, m1), beats(t, 2, 31, "a", 2, 6)},
+			lease.Vacancy{Vacant: true},
+		},
+		{
+			"a record from before the claim that lands late may lie over one that carries it: not over before T",
+			[]seen{claimed(0), quick(1, m1), still(2, 20, m2), still(21, 50, early(t, "z", 9))},
+			lease.Vacancy{},
+		},
+		{
+			"a record from before the claim that lands late keeps it no longer than T",
+			[]seen{claimed(0), quick(1, m1), still(2, 20, m2), still(21, 51, early(t, "z", 9))},
+			lease.Vacancy{Vacant: true},
+		},
+		{
+			"a record of its own from before the claim that lands late: not over before T",
+			[]seen{claimed(0), quick(1, m2), still(2, 20, m2), still(21, 50, early(t, "a", 1))},
+			lease.Vacancy{},
+		},
 		{"old numbers do not keep it", []seen{claimed(0), quick(1, m2), still(2, 32, m1)}, lease.Vacancy{Vacant: true}},
 
 		// From the read that first showed the claim.
-		{"one that died before its first heartbeat is over after T",
-			[]seen{claimed(5), beats(t, 6, 35, "a", 1, 0)}, lease.Vacancy{Vacant: true}},
-		{"one that died before its first heartbeat is not over before T",
-			[]seen{claimed(5), beats(t, 6, 34, "a", 1, 0)}, lease.Vacancy{}},
-		{"one that died and left nothing is over after T",
-			[]seen{claimed(5), torn(6, 35, "")}, lease.Vacancy{Vacant: true}},
-		{"a claim read again does not begin the window anew",
-			[]seen{claimed(5), torn(6, 20, ""), claimed(20), torn(21, 35, "")}, lease.Vacancy{Vacant: true}},
-		{"what was silent before the claim does not count",
-			[]seen{still(0, 60, m1), claimed(60), still(60, 80, m1)}, lease.Vacancy{}},
-		{"a newer claim begins a new window",
+		{
+			"one that died before its first heartbeat is over after T",
+			[]seen{claimed(5), beats(t, 6, 35, "a", 1, 0)},
+			lease.Vacancy{Vacant: true},
+		},
+		{
+			"one that died before its first heartbeat is not over before T",
+			[]seen{claimed(5), beats(t, 6, 34, "a", 1, 0)},
+			lease.Vacancy{},
+		},
+		{
+			"one that died and left nothing is over after T",
+			[]seen{claimed(5), torn(6, 35, "")},
+			lease.Vacancy{Vacant: true},
+		},
+		{
+			"a claim read again does not begin the window anew",
+			[]seen{claimed(5), torn(6, 20, ""), claimed(20), torn(21, 35, "")},
+			lease.Vacancy{Vacant: true},
+		},
+		{
+			"what was silent before the claim does not count",
+			[]seen{still(0, 60, m1), claimed(60), still(60, 80, m1)},
+			lease.Vacancy{},
+		},
+		{
+			"a newer claim begins a new window",
 			[]seen{claimed(0), still(1, 40, m1), func(o *lease.Observer) {
-				o.Claimed(lease.Mastership{Node: "n", Incarnation: "a", Epoch: 8}, sec(40))
-			}, still(41, 60, m1)}, lease.Vacancy{}},
+				o.Claimed(lease.Mastership{Node: "n", Incarnation: "a", Epoch: 8, Claimed: claim + 1}, sec(40))
+			}, still(41, 60, m1)},
+			lease.Vacancy{},
+		},
 
 		// Release.
-		{"a release ends it at once and names the successor",
-			[]seen{claimed(0), quick(1, m1), quick(2, releases(t, "a", 2, 7, "b"))}, toB},
-		{"a release is irrevocable, whatever comes after",
-			[]seen{claimed(0), quick(1, releases(t, "a", 1, 7, "b")), beats(t, 2, 20, "a", 2, 7)}, toB},
-		{"a release outlasts the loss of the own lease",
-			[]seen{claimed(0), quick(1, releases(t, "a", 1, 7, "b")), restart(2), quick(3, m2)}, toB},
-		{"another incarnation's release is not the master's",
-			[]seen{claimed(0), quick(1, m1), quick(2, releases(t, "b", 1, 7, "b"))}, lease.Vacancy{}},
-		{"the release of an earlier epoch is not of this one",
-			[]seen{claimed(0), quick(1, m1), quick(2, releases(t, "a", 2, 6, "b"))}, lease.Vacancy{}},
+		{
+			"a release ends it at once and names the successor",
+			[]seen{claimed(0), quick(1, m1), quick(2, releases(t, "a", 2, 7, "b"))},
+			toB,
+		},
+		{
+			"a release is irrevocable, whatever comes after",
+			[]seen{claimed(0), quick(1, releases(t, "a", 1, 7, "b")), beats(t, 2, 20, "a", 2, 7)},
+			toB,
+		},
+		{
+			"a release outlasts the loss of the own lease",
+			[]seen{claimed(0), quick(1, releases(t, "a", 1, 7, "b")), restart(2), quick(3, m2)},
+			toB,
+		},
+		{
+			"another incarnation's release is not the master's",
+			[]seen{claimed(0), quick(1, m1), quick(2, releases(t, "b", 1, 7, "b"))},
+			lease.Vacancy{},
+		},
+		{
+			"the release of an earlier epoch is not of this one",
+			[]seen{claimed(0), quick(1, m1), quick(2, releases(t, "a", 2, 6, "b"))},
+			lease.Vacancy{},
+		},
 
 		// What cannot be read is silence here: the compare-and-set protects.
-		{"torn bytes that stand still are silence",
-			[]seen{claimed(0), quick(1, m1), torn(2, 32, "x")}, lease.Vacancy{Vacant: true}},
-		{"torn bytes that do not stand still are not",
-			[]seen{claimed(0), quick(1, m1), alternating}, lease.Vacancy{}},
-		{"a record that stays away is silence",
-			[]seen{claimed(0), quick(1, m1), torn(2, 32, "")}, lease.Vacancy{Vacant: true}},
+		{
+			"torn bytes that stand still are silence",
+			[]seen{claimed(0), quick(1, m1), torn(2, 32, "x")},
+			lease.Vacancy{Vacant: true},
+		},
+		{
+			"torn bytes that do not stand still are not",
+			[]seen{claimed(0), quick(1, m1), alternating},
+			lease.Vacancy{},
+		},
+		{
+			"a record that stays away is silence",
+			[]seen{claimed(0), quick(1, m1), torn(2, 32, "")},
+			lease.Vacancy{Vacant: true},
+		},
 
 		// The own lease, and the timings.
-		{"the loss of the own lease restarts the window",
-			[]seen{claimed(0), quick(1, m1), still(2, 31, m2), restart(31.5), still(32, 61, m2)}, lease.Vacancy{}},
-		{"what was over is not after the loss of the own lease",
-			[]seen{claimed(0), still(1, 50, m1), restart(50.5), still(51, 60, m1)}, lease.Vacancy{}},
-		{"what was over is not at the very loss of the own lease",
-			[]seen{claimed(0), still(1, 50, m1), restart(50.5)}, lease.Vacancy{}},
-		{"a record that advertises a longer timeout is judged by it",
-			[]seen{claimed(0), quick(1, m1), still(2, 61, long)}, lease.Vacancy{}},
-		{"a ledger with a longer timeout prevails over the record's",
-			[]seen{func(o *lease.Observer) { o.SetTimings(long.Timings) }, claimed(0), still(1, 60, m1)}, lease.Vacancy{}},
+		{
+			"the loss of the own lease restarts the window",
+			[]seen{claimed(0), quick(1, m1), still(2, 31, m2), restart(31.5), still(32, 61, m2)},
+			lease.Vacancy{},
+		},
+		{
+			"what was over is not after the loss of the own lease",
+			[]seen{claimed(0), still(1, 50, m1), restart(50.5), still(51, 60, m1)},
+			lease.Vacancy{},
+		},
+		{
+			"what was over is not at the very loss of the own lease",
+			[]seen{claimed(0), still(1, 50, m1), restart(50.5)},
+			lease.Vacancy{},
+		},
+		{
+			"a record that advertises a longer timeout is judged by it",
+			[]seen{claimed(0), quick(1, m1), still(2, 61, long)},
+			lease.Vacancy{},
+		},
+		{
+			"a ledger with a longer timeout prevails over the record's",
+			[]seen{func(o *lease.Observer) { o.SetTimings(long.Timings) }, claimed(0), still(1, 60, m1)},
+			lease.Vacancy{},
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got := watch(t, c.steps...).Vacancy()

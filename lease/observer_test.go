@@ -14,9 +14,14 @@ import (
 // D + M 16. It watches the node "n".
 type seen func(o *lease.Observer)
 
-// heartbeat makes a record of the node "n".
+// claim is the number of the entry by which "n" is master.
+const claim = 100
+
+// heartbeat makes a record of the node "n", which has read the claim.
 func heartbeat(t testing.TB, incarnation string, seq uint64) *record.Heartbeat {
-	return &record.Heartbeat{Node: "n", Incarnation: incarnation, Seq: seq, Timings: ofTimeout(t, sec(30), sec(1))}
+	return &record.Heartbeat{
+		Node: "n", Incarnation: incarnation, Seq: seq, LedgerSeq: claim, Timings: ofTimeout(t, sec(30), sec(1)),
+	}
 }
 
 // slow is a read that began and ended at these seconds and found the record.
@@ -24,7 +29,7 @@ func slow(begun, ended float64, hb *record.Heartbeat) seen {
 	return func(o *lease.Observer) {
 		o.Saw("n", lease.Reading{
 			Begun: sec(begun), Ended: sec(ended), Heartbeat: hb,
-			Raw: fmt.Sprintf("%s %d %d %d", hb.Incarnation, hb.Seq, hb.Epoch, hb.Released),
+			Raw: fmt.Sprint(*hb),
 		})
 	}
 }
@@ -92,52 +97,105 @@ func TestStanding(t *testing.T) {
 		{"an incarnation that has not been seen is life", []seen{quick(0, a5), quick(1, b1)}, lease.Alive},
 
 		// Rule 2: the window begins after the read that showed something new.
-		{"the window begins at the end of the read, not at its beginning: not yet suspect",
-			[]seen{quick(0, a1), slow(1, 6, a2), still(7, 21.9, a2)}, lease.Alive},
-		{"the window begins at the end of the read: suspect",
-			[]seen{quick(0, a1), slow(1, 6, a2), still(7, 22, a2)}, lease.Suspect},
-		{"the window begins at the end of the read: not yet stale",
-			[]seen{quick(0, a1), slow(1, 6, a2), still(7, 35.9, a2)}, lease.Suspect},
-		{"the window begins at the end of the read: stale",
-			[]seen{quick(0, a1), slow(1, 6, a2), still(7, 36, a2)}, lease.Stale},
-		{"whatever is new restarts the window",
-			[]seen{quick(0, a1), still(1, 25, a2), still(26, 41, a5)}, lease.Alive},
+		{
+			"the window begins at the end of the read, not at its beginning: not yet suspect",
+			[]seen{quick(0, a1), slow(1, 6, a2), still(7, 21.9, a2)},
+			lease.Alive,
+		},
+		{
+			"the window begins at the end of the read: suspect",
+			[]seen{quick(0, a1), slow(1, 6, a2), still(7, 22, a2)},
+			lease.Suspect,
+		},
+		{
+			"the window begins at the end of the read: not yet stale",
+			[]seen{quick(0, a1), slow(1, 6, a2), still(7, 35.9, a2)},
+			lease.Suspect,
+		},
+		{
+			"the window begins at the end of the read: stale",
+			[]seen{quick(0, a1), slow(1, 6, a2), still(7, 36, a2)},
+			lease.Stale,
+		},
+		{
+			"whatever is new restarts the window",
+			[]seen{quick(0, a1), still(1, 25, a2), still(26, 41, a5)},
+			lease.Alive,
+		},
 
 		// Rule 3: the read that judges has begun late enough.
-		{"a read begun before D + M does not make suspect, however late it ends",
-			[]seen{quick(0, a1), still(1, 16, a2), slow(16.9, 60, a2)}, lease.Alive},
+		{
+			"a read begun before D + M does not make suspect, however late it ends",
+			[]seen{quick(0, a1), still(1, 16, a2), slow(16.9, 60, a2)},
+			lease.Alive,
+		},
 		{"a read begun at D + M makes suspect", []seen{quick(0, a1), still(1, 16, a2), quick(17, a2)}, lease.Suspect},
-		{"a read begun before T does not make stale, however late it ends",
-			[]seen{quick(0, a1), still(1, 30, a2), slow(30.9, 90, a2)}, lease.Suspect},
+		{
+			"a read begun before T does not make stale, however late it ends",
+			[]seen{quick(0, a1), still(1, 30, a2), slow(30.9, 90, a2)},
+			lease.Suspect,
+		},
 		{"a read begun at T makes stale", []seen{quick(0, a1), still(1, 30, a2), quick(31, a2)}, lease.Stale},
 
 		// Rule 4: enough answered reads, spaced, the own lease held throughout.
-		{"nine answered reads are not enough for suspect",
-			[]seen{quick(0, a1), quick(1, a2), still(2, 9, a2), quick(20, a2)}, lease.Alive},
-		{"nine answered reads are not enough for stale",
-			[]seen{quick(0, a1), quick(1, a2), still(2, 9, a2), quick(60, a2)}, lease.Alive},
-		{"ten answered reads are enough",
-			[]seen{quick(0, a1), quick(1, a2), still(2, 10, a2), quick(60, a2)}, lease.Stale},
-		{"reads closer than an interval count once",
+		{
+			"nine answered reads are not enough for suspect",
+			[]seen{quick(0, a1), quick(1, a2), still(2, 9, a2), quick(20, a2)},
+			lease.Alive,
+		},
+		{
+			"nine answered reads are not enough for stale",
+			[]seen{quick(0, a1), quick(1, a2), still(2, 9, a2), quick(60, a2)},
+			lease.Alive,
+		},
+		{
+			"ten answered reads are enough",
+			[]seen{quick(0, a1), quick(1, a2), still(2, 10, a2), quick(60, a2)},
+			lease.Stale,
+		},
+		{
+			"reads closer than an interval count once",
 			[]seen{quick(0, a1), quick(1, a2), each(1.1, 9.9, 0.1, func(at float64) seen { return quick(at, a2) }), quick(60, a2)},
-			lease.Alive},
-		{"the loss of the own lease restarts all windows",
-			[]seen{quick(0, a1), still(1, 30, a2), restart(30.5), still(31, 60, a2)}, lease.Suspect},
-		{"a node that was stale is unseen after the loss of the own lease",
-			[]seen{quick(0, a1), still(1, 40, a2), restart(40.5), still(41, 45, a2)}, lease.Unseen},
-		{"a node that was alive is unseen after the loss of the own lease",
-			[]seen{quick(0, a1), quick(1, a2), restart(1.5), quick(2, a2)}, lease.Unseen},
-		{"T after the loss of the own lease it is stale again",
-			[]seen{quick(0, a1), still(1, 40, a2), restart(40.5), still(41, 71, a2)}, lease.Stale},
+			lease.Alive,
+		},
+		{
+			"the loss of the own lease restarts all windows",
+			[]seen{quick(0, a1), still(1, 30, a2), restart(30.5), still(31, 60, a2)},
+			lease.Suspect,
+		},
+		{
+			"a node that was stale is unseen after the loss of the own lease",
+			[]seen{quick(0, a1), still(1, 40, a2), restart(40.5), still(41, 45, a2)},
+			lease.Unseen,
+		},
+		{
+			"a node that was alive is unseen after the loss of the own lease",
+			[]seen{quick(0, a1), quick(1, a2), restart(1.5), quick(2, a2)},
+			lease.Unseen,
+		},
+		{
+			"T after the loss of the own lease it is stale again",
+			[]seen{quick(0, a1), still(1, 40, a2), restart(40.5), still(41, 71, a2)},
+			lease.Stale,
+		},
 		{"a stale node that moves lives", []seen{quick(0, a1), still(1, 40, a2), quick(41, a5)}, lease.Alive},
 
 		// Timings: the larger of the record's and the ledger's.
-		{"a record that advertises a longer timeout is judged by it",
-			[]seen{quick(0, a1), still(1, 60, longer)}, lease.Suspect},
-		{"a record that advertises a shorter timeout is judged by the ledger's",
-			[]seen{quick(0, a1), still(1, 16, shorter)}, lease.Alive},
-		{"a ledger with a longer timeout prevails over the record's",
-			[]seen{longerLedger, quick(0, a1), still(1, 60, a2)}, lease.Suspect},
+		{
+			"a record that advertises a longer timeout is judged by it",
+			[]seen{quick(0, a1), still(1, 60, longer)},
+			lease.Suspect,
+		},
+		{
+			"a record that advertises a shorter timeout is judged by the ledger's",
+			[]seen{quick(0, a1), still(1, 16, shorter)},
+			lease.Alive,
+		},
+		{
+			"a ledger with a longer timeout prevails over the record's",
+			[]seen{longerLedger, quick(0, a1), still(1, 60, a2)},
+			lease.Suspect,
+		},
 		{"the longer timeout ends, too", []seen{quick(0, a1), still(1, 61, longer)}, lease.Stale},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -159,10 +217,16 @@ func TestOldNumbersAreNoSignOfLife(t *testing.T) {
 		{"an older number after the first found", []seen{quick(0, a5), quick(1, a4)}, a5},
 		{"an older number read over and over", []seen{quick(0, a5), still(1, 12, a4)}, a5},
 		{"an older number that lands late on a stale node", []seen{quick(0, a4), still(1, 40, a5), quick(41, a4)}, a5},
-		{"an earlier incarnation's number that lands late on a stale node",
-			[]seen{quick(0, a4), quick(1, a5), still(2, 40, b1), quick(41, a5)}, b1},
-		{"an earlier incarnation's number after the loss of the own lease",
-			[]seen{quick(0, a5), quick(1, b1), restart(2), quick(3, a5)}, b1},
+		{
+			"an earlier incarnation's number that lands late on a stale node",
+			[]seen{quick(0, a4), quick(1, a5), still(2, 40, b1), quick(41, a5)},
+			b1,
+		},
+		{
+			"an earlier incarnation's number after the loss of the own lease",
+			[]seen{quick(0, a5), quick(1, b1), restart(2), quick(3, a5)},
+			b1,
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			n := watch(t, c.steps...).Node("n")
@@ -225,7 +289,8 @@ func TestUnreadableTurns(t *testing.T) {
 		{"what is readable again and new is life", []seen{quick(0, a1), unreadable(1, "x"), quick(2, a2)}, lease.Alive, false},
 		{
 			"a torn record in between restarts the window",
-			[]seen{quick(0, a1), still(1, 25, a2), unreadable(26, "x"), still(27, 55, a2)}, lease.Suspect, false,
+			[]seen{quick(0, a1), still(1, 25, a2), unreadable(26, "x"), still(27, 55, a2)},
+			lease.Suspect, false,
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {

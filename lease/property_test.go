@@ -22,7 +22,7 @@ type sim struct {
 	todo    events
 	records map[string]*record.Heartbeat
 	nodes   []*simNode
-	epoch   uint64
+	epoch   uint64 // each entry is a claim
 	holds   lease.Mastership
 	claims  int
 	stales  int
@@ -108,7 +108,7 @@ func (n *simNode) beat() {
 func (n *simNode) put(h *lease.Holder, r lease.Renewal, deadline time.Duration) {
 	s := n.s
 	n.seq++
-	hb := &record.Heartbeat{Node: n.name, Incarnation: h.Incarnation(), Seq: n.seq, Released: n.released, Timings: s.ts}
+	hb := &record.Heartbeat{Node: n.name, Incarnation: h.Incarnation(), Seq: n.seq, Released: n.released, LedgerSeq: n.tail.Epoch, Timings: s.ts}
 	if n.mastership() {
 		hb.Epoch = n.tail.Epoch
 	}
@@ -204,7 +204,7 @@ func (n *simNode) elect() {
 	}
 	s.epoch++
 	s.claims++
-	s.holds = lease.Mastership{Node: n.name, Incarnation: n.holder.Incarnation(), Epoch: s.epoch}
+	s.holds = lease.Mastership{Node: n.name, Incarnation: n.holder.Incarnation(), Epoch: s.epoch, Claimed: s.epoch}
 	n.tail = s.holds
 }
 

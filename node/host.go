@@ -44,6 +44,8 @@ type host struct {
 	orphans   map[string]bool // VMs whose start an earlier process left unresolved
 	datasets  []record.Dataset
 	datasetAt time.Duration
+	// datasetSeq is the newest entry read before they were asked for.
+	datasetSeq uint64
 }
 
 type retry struct {

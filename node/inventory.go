@@ -53,11 +53,11 @@ func (h *host) wanted(tail ledger.Stored) bool {
 		return true
 	}
 	for _, f := range tail.State.Failovers {
-		if f.Order > last.LedgerSeq {
+		if !last.Newer(f.Order) {
 			return true
 		}
 		for _, mv := range f.Moves {
-			if mv.Stopped > last.LedgerSeq {
+			if !last.Newer(mv.Stopped) {
 				return true
 			}
 		}
@@ -77,7 +77,7 @@ func (h *host) inventory(ctx context.Context, tail ledger.Stored, asked bool) *r
 	inv := &record.Inventory{
 		Cluster: n.cluster, Node: n.cfg.Name, Incarnation: holder.Incarnation(), LedgerSeq: tail.Seq,
 		Wall: n.cfg.Clock.Wall(), Complete: h.queryErr == "" && h.queried != 0, Problem: h.queryErr,
-		Provider: n.cfg.Provider != nil, Datasets: h.datasets,
+		Provider: n.cfg.Provider != nil, Datasets: h.datasets, DatasetsSeq: h.datasetSeq,
 	}
 	// The gate is shut for an incarnation that is not admitted, or fenced.
 	m := tail.State.Members[n.cfg.Name]
@@ -133,14 +133,14 @@ func (h *host) refreshDatasets(ctx context.Context, tail ledger.Stored, asked bo
 		}
 	}
 	h.mu.Lock()
-	h.datasets, h.datasetAt = list, began
+	h.datasets, h.datasetAt, h.datasetSeq = list, began, tail.Seq
 	h.mu.Unlock()
 }
 
 // same: nothing changed but the time and the numbers.
 func same(a, b *record.Inventory) bool {
 	x, y := *a, *b
-	x.Number, y.Number, x.LedgerSeq, y.LedgerSeq, x.Wall = 0, 0, 0, 0, y.Wall
+	x.Number, x.LedgerSeq, x.DatasetsSeq, x.Wall = y.Number, y.LedgerSeq, y.DatasetsSeq, y.Wall
 	return reflect.DeepEqual(x, y)
 }
 

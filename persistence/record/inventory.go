@@ -34,9 +34,11 @@ type Inventory struct {
 	VMs             []HostVM  `json:"vms,omitempty"`
 	Datasets        []Dataset `json:"datasets,omitempty"`
 	Acks            []Ack     `json:"acks,omitempty"`
-	// Providers: the host has a snapshot provider.
-	Provider bool   `json:"provider,omitempty"`
-	Problem  string `json:"problem,omitempty"` // why it is not complete
+	// Provider: the host has a snapshot provider. DatasetsSeq is the newest entry
+	// that the node had read before it began to ask it.
+	Provider    bool   `json:"provider,omitempty"`
+	DatasetsSeq uint64 `json:"datasets_seq,omitempty"`
+	Problem     string `json:"problem,omitempty"` // why it is not complete
 }
 
 // HostVM is one VM as its host sees it.
@@ -90,6 +92,11 @@ func OpenInventory(cluster, node string, data []byte) (*Inventory, error) {
 		return nil, fmt.Errorf("%w: the inventory of node %q of cluster %q", ErrForeign, inv.Node, inv.Cluster)
 	}
 	return &inv, nil
+}
+
+// Newer says whether everything in it was asked for after the entry was read.
+func (i *Inventory) Newer(entry uint64) bool {
+	return i != nil && i.LedgerSeq >= entry && (!i.Provider || i.DatasetsSeq >= entry)
 }
 
 // VM finds a VM by name; nil when the host does not have it.
