@@ -25,6 +25,7 @@ func (p *plan) adopt() {
 	loads := p.loads()
 	for _, vm := range sorted(claims) {
 		p.settleConflict(vm, claims[vm])
+		p.hasDisk(vm, claims[vm])
 		if _, known := p.s.VMs[vm]; known || p.s.Frozen || p.conflicting(vm, claims[vm]) {
 			continue
 		}
@@ -43,6 +44,22 @@ func (p *plan) adopt() {
 		p.s.VMs[vm] = ledger.VM{Owner: c.node, Generation: 1, Disk: c.disk}
 		loads[c.node]++
 		p.because("%s belongs to %s", vm, c.node)
+	}
+}
+
+// hasDisk takes over that an owned VM has snapshots on its owner, which may not
+// have been listed when it was adopted.
+func (p *plan) hasDisk(vm string, cs []claim) {
+	v, known := p.s.VMs[vm]
+	if !known || v.Disk {
+		return
+	}
+	for _, c := range cs {
+		if c.node == v.Owner && c.disk {
+			v.Disk = true
+			p.s.VMs[vm] = v
+			p.because("%s has a disk with snapshots on %s", vm, c.node)
+		}
 	}
 }
 
@@ -67,10 +84,10 @@ func (p *plan) claims() map[string][]claim {
 func (p *plan) told() (bool, string) {
 	for _, n := range sorted(p.s.Members) {
 		m := p.s.Members[n]
-		if m.Role == ledger.RoleWitness || m.Left == record.LeaveStop || (m.Fence != nil && m.Fence.Proof != "") {
+		if m.Role == ledger.RoleWitness || (m.Fence != nil && m.Fence.Proof != "") {
 			continue
 		}
-		if p.fresh[n] == nil {
+		if p.fresh[n] == nil || !p.current(n) || m.Left != "" || p.ended(n) {
 			return false, n
 		}
 	}
@@ -176,7 +193,8 @@ func (p *plan) repair() {
 		v := p.s.VMs[vm]
 		runs := p.runners(vm)
 		if len(runs) == 1 && runs[0] != v.Owner {
-			v.Owner, v.Restore, v.Generation = runs[0], false, v.Generation+1
+			// One generation an entry, whatever else has raised it in this one.
+			v.Owner, v.Restore, v.Generation = runs[0], false, p.Tail.State.VMs[vm].Generation+1
 			p.s.VMs[vm] = v
 			p.because("%s belongs to %s, which runs it", vm, runs[0])
 		}
@@ -201,7 +219,7 @@ func (p *plan) reported(n string) bool {
 func (p *plan) runners(vm string) []string {
 	var runs []string
 	for _, n := range sorted(p.fresh) {
-		if h := p.fresh[n].VM(vm); h != nil && h.State == record.VMRunning {
+		if h := p.has(n).vms[vm]; h != nil && h.State == record.VMRunning {
 			runs = append(runs, n)
 		}
 	}

@@ -51,7 +51,7 @@ func TestAdoption(t *testing.T) {
 			"", "", "c has not said what it runs",
 		},
 		{"a witness has nothing to tell", all(lists("a", stopped, true), silentToo("c"), member("c", func(m *ledger.Member) { m.Role = ledger.RoleWitness })), "a", "", ""},
-		{"one that left with its VMs stopped has told", all(lists("a", stopped, true), silentToo("c"), member("c", func(m *ledger.Member) { m.Left = record.LeaveStop })), "a", "", ""},
+		{"one that left is not there to be asked", all(lists("a", stopped, true), silentToo("c"), member("c", func(m *ledger.Member) { m.Left = record.LeaveStop })), "", "", "c has not said what it runs"},
 		{"one that is proved to run nothing has told", all(lists("a", stopped, true), silentToo("c"), fenced("c", ledger.ProvedElapsed)), "a", "", ""},
 		{"one that is being fenced has not", all(lists("a", stopped, true), silentToo("c"), fenced("c", "")), "", "", "c has not said what it runs"},
 

@@ -11,12 +11,15 @@ func (p *plan) detect() {
 	if p.s.Frozen {
 		return
 	}
+	owns := p.loads()
 	for _, n := range sorted(p.s.Members) {
-		m := p.s.Members[n]
-		if n == p.Self || m.Fence != nil || m.Admitted == "" || p.willingly(n, m) || len(p.owned(n)) == 0 {
+		m, k := p.s.Members[n], p.node(n)
+		if m.Left == record.LeaveFreeze && k.Standing == lease.Stale && k.Last.Proof == record.ProofElapsed && owns[n] > 0 {
+			p.alarm("%s left and was to let its VMs run on, but ended before it had told them: they have stopped; if so: hoster-ha confirm-fenced %s", n, n)
+		}
+		if n == p.Self || m.Fence != nil || m.Admitted == "" || p.willingly(n, m) || owns[n] == 0 {
 			continue
 		}
-		k := p.node(n)
 		if !dead(k) {
 			continue
 		}

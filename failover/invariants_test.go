@@ -42,7 +42,7 @@ func ownership(in failover.Input, from, to *ledger.State) string {
 		case now.Generation < old.Generation || now.Generation > old.Generation+1:
 			return fmt.Sprintf("%s went from generation %d to %d", vm, old.Generation, now.Generation)
 		case now.Owner == old.Owner:
-			if now.Generation > old.Generation && now.Restore {
+			if now.Restore != old.Restore || now.Restored != old.Restored {
 				return fmt.Sprintf("%s is rolled back on its own host %s", vm, now.Owner)
 			}
 			continue

@@ -21,6 +21,10 @@ func (p *plan) members() {
 		if k.Standing != lease.Alive || k.Last == nil || k.Numbers < 2 || k.Last.Ending {
 			continue
 		}
+		if !k.Last.Held && n != p.Self {
+			p.alarm("%s lives and holds no lease: it cannot read the ledger, or its renewals are not answered", n)
+			continue
+		}
 		if k.Last.Incarnation != m.Admitted || before(m, k.Last.Incarnation) {
 			p.returned(n, k.Last)
 		} else {
@@ -92,6 +96,7 @@ func (p *plan) returned(n string, hb *record.Heartbeat) {
 		m.URL, m.Version = hb.URL, hb.Version
 	})
 	delete(p.fresh, n)
+	delete(p.found, n)
 	if inv := p.Inventories[n]; inv != nil && inv.Complete && inv.Incarnation == hb.Incarnation {
 		p.fresh[n] = inv
 	}
@@ -130,9 +135,9 @@ func (p *plan) restartOnReturned(n, incarnation string) {
 		}
 		if v := p.s.VMs[vm]; v.Owner == n {
 			if p.s.Members[n].Fence != nil || mv.Acked {
+				// A restart on the same owner rolls nothing back, and a restore that was
+				// ordered and not done yet still is.
 				v.Generation++
-				// The disk is as it lay: a restart on the same owner rolls nothing back.
-				v.Restore = false
 				p.s.VMs[vm] = v
 			}
 		}
@@ -172,7 +177,7 @@ func (p *plan) journal(n, why string) {
 	}
 	vms := p.owned(n)
 	for _, vm := range vms {
-		if _, ok := f.Moves[vm]; !ok {
+		if mv, ok := f.Moves[vm]; !ok || mv.Phase != ledger.MoveWaiting {
 			f.Moves[vm] = ledger.Move{Phase: ledger.MoveWaiting, Generation: p.s.VMs[vm].Generation}
 		}
 	}

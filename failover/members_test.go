@@ -84,7 +84,7 @@ func TestReturnBeforeProof(t *testing.T) {
 		{
 			"the same incarnation goes on: what was acknowledged moves, all else runs on",
 			all(withW, fenced("b", "", "v", "w"), ackedV),
-			map[string]ledger.VM{"v": {Owner: "c", Generation: 4, Snapshot: "s3", Restore: true, Disk: true}, "w": {Owner: "b", Generation: 5}},
+			map[string]ledger.VM{"v": {Owner: "c", Generation: 4, Snapshot: "s3", Restore: true, Restored: 4, Disk: true}, "w": {Owner: "b", Generation: 5}},
 			true,
 		},
 	} {
@@ -147,16 +147,16 @@ func TestReturnAfterProof(t *testing.T) {
 }
 
 // A restart on the owner rolls nothing back, also where the VM once came from a
-// snapshot.
+// snapshot: the restore is that of the generation that ordered it, done or not.
 func TestRestartOnTheOwnerRollsNothingBack(t *testing.T) {
 	s := newScene(
 		state(func(st *ledger.State) {
-			st.VMs["v"] = ledger.VM{Owner: "b", Generation: 3, Disk: true, Snapshot: "s1", Restore: true}
+			st.VMs["v"] = ledger.VM{Owner: "b", Generation: 3, Disk: true, Snapshot: "s1", Restore: true, Restored: 2}
 		}),
 		fenced("b", ledger.ProvedElapsed, "v"), returns("b", "b2"), verified("b", "b2"),
 	)
 	v := after(s, s.plan(t)).VMs["v"]
-	if v.Owner != "b" || v.Generation != 4 || v.Restore {
+	if v.Owner != "b" || v.Generation != 4 || v.Restored != 2 {
 		t.Errorf("%+v", v)
 	}
 }
@@ -176,6 +176,16 @@ func TestWhatHasMovedStaysWhereItIs(t *testing.T) {
 	}
 	if st.Members["b"].Admitted != "b2" || st.Failovers["b"].Moves["v"].Phase != ledger.MovePlaced {
 		t.Error("the return ended a move that was under way")
+	}
+}
+
+// A move that is left over is of an ownership that was the node's once.
+func TestAReturnTouchesOnlyWhatItsNodeOwns(t *testing.T) {
+	s := newScene(fenced("b", ledger.ProvedElapsed, "v"), returns("b", "b2"), verified("b", "b2"))
+	v := ledger.VM{Owner: "c", Generation: 4, Disk: true, Snapshot: "s3", Restore: true}
+	s.state().VMs["v"] = v
+	if d := cmp.Diff(v, after(s, s.plan(t)).VMs["v"]); d != "" {
+		t.Error(d)
 	}
 }
 

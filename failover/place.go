@@ -16,17 +16,19 @@ func (p *plan) place() {
 	if p.s.Frozen || !p.s.Armed || len(p.s.Repair) > 0 {
 		return
 	}
+	var loads map[string]int
+	var able []string
 	for _, n := range sorted(p.s.Failovers) {
-		f, loads := p.s.Failovers[n], map[string]int(nil)
+		f := p.s.Failovers[n]
 		for _, vm := range sorted(f.Moves) {
 			mv := f.Moves[vm]
 			if mv.Phase != ledger.MoveWaiting || !p.free(n, mv) || !p.inventoried(max(f.Order, mv.Stopped)) {
 				continue
 			}
 			if loads == nil {
-				loads = p.loads()
+				loads, able = p.loads(), p.able()
 			}
-			p.placeVM(n, vm, mv, loads)
+			p.placeVM(n, vm, mv, loads, able)
 		}
 	}
 }
@@ -53,6 +55,17 @@ func (p *plan) inventoried(order uint64) bool {
 	return true
 }
 
+// able lists the hosts that may be given VMs and have told what they hold.
+func (p *plan) able() []string {
+	var able []string
+	for _, n := range sorted(p.s.Members) {
+		if p.host(n) && p.fresh[n] != nil {
+			able = append(able, n)
+		}
+	}
+	return able
+}
+
 func (p *plan) loads() map[string]int {
 	loads := map[string]int{}
 	for _, v := range p.s.VMs {
@@ -72,10 +85,10 @@ type choice struct {
 // rank orders replicas: how far along the owner's own list, then how far beyond.
 type rank struct{ at, beyond int }
 
-func (p *plan) placeVM(from, vm string, mv ledger.Move, loads map[string]int) {
+func (p *plan) placeVM(from, vm string, mv ledger.Move, loads map[string]int, able []string) {
 	f := p.s.Failovers[from]
 	v := p.s.VMs[vm]
-	choices, problem := p.choices(from, vm, v)
+	choices, problem := p.choices(from, vm, v, able)
 	if len(choices) == 0 {
 		if mv.Problem != problem {
 			mv.Problem = problem
@@ -95,7 +108,7 @@ func (p *plan) placeVM(from, vm string, mv ledger.Move, loads map[string]int) {
 	mv.Phase, mv.To, mv.Snapshot, mv.Problem, mv.Placed = ledger.MovePlaced, best.node, best.guid, "", ptr(p.Wall)
 	mv.Lost = p.lost(from, vm, mv, best)
 	p.s.VMs[vm] = ledger.VM{
-		Owner: best.node, Generation: v.Generation + 1, Snapshot: best.guid, Restore: v.Disk, Disk: v.Disk,
+		Owner: best.node, Generation: v.Generation + 1, Snapshot: best.guid, Restore: v.Disk, Restored: v.Generation + 1, Disk: v.Disk,
 	}
 	f.Moves[vm] = mv
 	if fence := p.s.Members[from].Fence; fence != nil && !fence.Moved {
@@ -121,27 +134,26 @@ func at(mv ledger.Move) string {
 }
 
 // choices lists the hosts that could run the VM, or says why none can.
-func (p *plan) choices(from, vm string, v ledger.VM) ([]choice, string) {
+func (p *plan) choices(from, vm string, v ledger.VM, able []string) ([]choice, string) {
 	list := p.ownersList(from, vm, v)
 	if v.Disk && len(list) == 0 {
 		return nil, "its owner never published the snapshots of its disk, so no replica can be judged"
 	}
 	var choices []choice
 	hosts, foreign := 0, 0
-	for _, n := range sorted(p.s.Members) {
-		inv := p.fresh[n]
-		if n == from || !p.host(n) || inv == nil {
+	for _, n := range able {
+		if n == from {
 			continue
 		}
 		hosts++
 		c := choice{node: n, priority: p.s.Members[n].Priority}
 		if !v.Disk {
-			if inv.VM(vm) != nil {
+			if p.has(n).vms[vm] != nil {
 				choices = append(choices, c)
 			}
 			continue
 		}
-		ds := inv.Dataset(vm)
+		ds := p.has(n).datasets[vm]
 		if ds == nil || len(ds.Snapshots) == 0 {
 			continue
 		}
@@ -222,7 +234,7 @@ func (p *plan) lost(from, vm string, mv ledger.Move, c choice) *float64 {
 		own.Snapshots[len(own.Snapshots)-1].GUID == c.guid {
 		return new(float64)
 	}
-	ds := p.fresh[c.node].Dataset(vm)
+	ds := p.has(c.node).datasets[vm]
 	if k.Last == nil || ds == nil {
 		return nil
 	}
@@ -263,13 +275,15 @@ func (p *plan) progress() {
 				p.because("%s of %s is in another failover", vm, n)
 				continue
 			}
-			host := p.fresh[mv.To].VM(vm)
+			host := p.has(mv.To).vms[vm]
 			if host != nil && host.State == record.VMRunning && host.Generation == v.Generation {
 				mv.Phase, mv.Running, mv.Problem = ledger.MoveRunning, ptr(p.Wall), ""
 				f.Moves[vm] = mv
 				p.because("%s runs on %s", vm, mv.To)
 			} else if host != nil && host.Problem != "" {
 				p.alarm("%s does not start on %s: %s", vm, mv.To, host.Problem)
+			} else if mv.Placed != nil && p.Wall.Sub(*mv.Placed) > p.s.Timings.Timeout {
+				p.alarm("%s was given to %s and does not run there", vm, mv.To)
 			}
 		}
 	}

@@ -161,7 +161,7 @@ func TestPlacement(t *testing.T) {
 			disk := s.state().VMs["v"].Disk
 			out := s.plan(t)
 			st := after(s, out)
-			want := ledger.VM{Owner: c.to, Generation: 4, Disk: disk, Snapshot: c.snapshot, Restore: disk}
+			want := ledger.VM{Owner: c.to, Generation: 4, Disk: disk, Snapshot: c.snapshot, Restore: disk, Restored: 4}
 			if c.to == "b" {
 				want = s.state().VMs["v"]
 			}

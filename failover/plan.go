@@ -62,11 +62,21 @@ type plan struct {
 	out Output
 	// fresh holds inventories that count: complete, by the admitted incarnation.
 	fresh map[string]*record.Inventory
+	found map[string]*holdings // of them, by VM, made when first asked for
+}
+
+// holdings is an inventory, by VM.
+type holdings struct {
+	vms      map[string]*record.HostVM
+	datasets map[string]*record.Dataset
 }
 
 // Plan makes the next plan. It is a pure function of its input.
 func Plan(in Input) Output {
-	p := &plan{Input: in, s: in.Tail.State.Clone(), fresh: map[string]*record.Inventory{}}
+	p := &plan{
+		Input: in, s: in.Tail.State.Clone(),
+		fresh: map[string]*record.Inventory{}, found: map[string]*holdings{},
+	}
 	for n, inv := range in.Inventories {
 		if m, ok := p.s.Members[n]; ok && inv != nil && inv.Complete && inv.Incarnation == m.Admitted {
 			p.fresh[n] = inv
@@ -129,7 +139,27 @@ func (p *plan) current(n string) bool {
 // host says whether the member may be given VMs.
 func (p *plan) host(n string) bool {
 	m := p.s.Members[n]
-	return m.Role != ledger.RoleWitness && !m.Maintenance && m.Fence == nil && m.Left == "" && p.current(n)
+	return m.Role != ledger.RoleWitness && !m.Maintenance && m.Fence == nil && m.Left == "" && p.current(n) &&
+		!p.node(n).Last.NoVMs && !p.node(n).Last.Ending
+}
+
+// has is what a host's inventory that counts tells; empty where there is none.
+func (p *plan) has(n string) *holdings {
+	if h := p.found[n]; h != nil {
+		return h
+	}
+	h := &holdings{}
+	if inv := p.fresh[n]; inv != nil {
+		h.vms, h.datasets = make(map[string]*record.HostVM, len(inv.VMs)), make(map[string]*record.Dataset, len(inv.Datasets))
+		for i := range inv.VMs {
+			h.vms[inv.VMs[i].Name] = &inv.VMs[i]
+		}
+		for i := range inv.Datasets {
+			h.datasets[inv.Datasets[i].VM] = &inv.Datasets[i]
+		}
+	}
+	p.found[n] = h
+	return h
 }
 
 func (p *plan) owned(n string) []string {

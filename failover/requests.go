@@ -1,6 +1,7 @@
 package failover
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -35,6 +36,9 @@ func (p *plan) requests() {
 			err = fmt.Errorf("void: %s", a.Void)
 		} else {
 			text, err = p.execute(a.Request)
+		}
+		if errors.Is(err, errLater) {
+			continue
 		}
 		p.answer(a.Request, text, err)
 	}
@@ -72,14 +76,19 @@ func reason(r *record.Request) string {
 	return " (" + r.Why + ")"
 }
 
-// execute changes the state as asked, or says why not.
+// errLater: it cannot be told yet whether a request holds.
+var errLater = errors.New("later")
+
+// execute changes the state as asked, says why not, or errLater.
 func (p *plan) execute(r *record.Request) (string, error) {
 	m, known := p.s.Members[r.Node]
 	switch r.Action {
 	case record.ActJoin:
 		return p.join(r, m, known)
 	case record.ActFreeze:
-		p.s.Frozen = true
+		if !p.s.Frozen {
+			p.s.Frozen, p.s.FrozenAt = true, p.next()
+		}
 		for n := range p.s.Members {
 			p.setMember(n, func(m *ledger.Member) { m.Proof = record.ProofNothing })
 		}
@@ -140,6 +149,11 @@ func (p *plan) timings(r *record.Request) (string, error) {
 	if err := lease.CheckTimings(*r.Timings); err != nil {
 		return "", err
 	}
+	for _, n := range sorted(p.s.Members) {
+		if k := p.node(n); k.Standing == lease.Alive && k.Last != nil && k.Last.LedgerSeq < p.s.FrozenAt {
+			return "", fmt.Errorf("%s has not read yet that the cluster is frozen; ask again", n)
+		}
+	}
 	p.s.Timings = *r.Timings
 	return fmt.Sprintf("timeout %s, interval %s", r.Timings.Timeout, r.Timings.Interval), nil
 }
@@ -152,6 +166,13 @@ func (p *plan) leave(r *record.Request, m ledger.Member) (string, error) {
 	}
 	if m.Fence != nil {
 		return "", fmt.Errorf("%s is fenced: %s", r.Node, m.Fence.Why)
+	}
+	switch k := p.node(r.Node); {
+	case k.Standing == lease.Unseen:
+		return "", errLater
+	case k.Standing != lease.Alive, k.Last == nil, k.Last.Ending, k.Last.Incarnation != r.Incarnation:
+		// It has given up waiting, and done with its VMs what is safe unrecorded.
+		return "", fmt.Errorf("%s does not wait for it any more", r.Node)
 	}
 	how := r.Leave
 	switch how {

@@ -70,6 +70,7 @@ func (s *scene) join(n string) {
 	s.state().Members[n] = ledger.Member{Role: ledger.RoleCandidate, Admitted: n + "1", Proof: record.ProofElapsed}
 	s.Inventories[n] = &record.Inventory{Cluster: "c", Node: n, Incarnation: n + "1", Number: 1, LedgerSeq: tailSeq, Complete: true}
 	hb := &record.Heartbeat{
+		Held:    true,
 		Cluster: "c", Node: n, Incarnation: n + "1", Seq: 50, Wall: wall, Proof: record.ProofElapsed, Timings: s.state().Timings,
 	}
 	if n == s.Self {

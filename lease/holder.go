@@ -88,6 +88,13 @@ func (h *Holder) Over(now time.Duration) bool {
 	return h.ended(now)
 }
 
+// Held says whether it ever was.
+func (h *Holder) Held() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.held
+}
+
 // End gives the incarnation up.
 func (h *Holder) End() {
 	h.mu.Lock()

@@ -149,6 +149,7 @@ func TestRenewalOfAnotherIncarnationDoesNotCount(t *testing.T) {
 	ts := ofTimeout(t, sec(30), sec(1))
 	before, after := lease.NewHolder("a"), lease.NewHolder("b")
 	late := before.Begin(0, ts)
+	after.Begin(0, ts)
 	if after.Answered(late, 1) || after.Valid(1) {
 		t.Error("the renewal of incarnation a renewed incarnation b")
 	}

@@ -21,6 +21,7 @@ func (o *Observer) Nodes() map[string]Node {
 
 // Vacancy says whether the mastership of the newest entry is over.
 type Vacancy struct {
+	Of        Mastership // the one judged
 	Vacant    bool
 	Released  bool   // given up by its holder, not merely silent
 	Successor string // whom the holder asked to claim first
@@ -31,6 +32,7 @@ type Vacancy struct {
 func (o *Observer) Vacancy() Vacancy {
 	w := &o.mwindow
 	return Vacancy{
+		Of:     o.master,
 		Vacant: o.master.Node == "" || w.released || w.over, Released: o.master.Node == "" || w.released,
 		Successor: w.successor, Age: w.age,
 	}

@@ -56,6 +56,12 @@ func TestTimingsRefused(t *testing.T) {
 		{"a negative watchdog", func(t *lease.Timings) { t.Watchdog = -1 }},
 		{"a deadline that one lost beat passes", func(t *lease.Timings) { t.Renew = 2*t.Interval - 1 }},
 		{"an interval too short to be kept", func(t *lease.Timings) { t.Interval = lease.MinInterval - 1 }},
+		{"parts whose sum wraps around", func(t *lease.Timings) {
+			t.Renew, t.StopGrace, t.Kill, t.Watchdog = 1<<62, 1<<62, 1<<62, 1<<62
+		}},
+		{"a timeout under which a sum wraps around", func(t *lease.Timings) {
+			t.Timeout, t.Renew, t.StopGrace, t.Kill, t.Watchdog, t.Margin = 1<<62, 1<<62, 1<<62, 1<<62, 1<<62, 1<<62
+		}},
 		{"nothing at all", func(t *lease.Timings) { *t = lease.Timings{} }},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -149,6 +149,7 @@ func (n *Node) heartbeat(holder *lease.Holder) (*record.Heartbeat, error) {
 		Claims:    n.claims(),
 		LedgerSeq: tail.Seq, LedgerHash: tail.Hash, Timings: tail.State.Timings,
 		Proof: n.host.declares(), Machine: id.Machine, Boot: n.cfg.Boot, Version: n.cfg.Version, URL: n.cfg.URL,
+		Held: holder.Valid(n.now()), NoVMs: n.cfg.Driver == nil || n.cfg.Mode == ModeDisabled || n.getView().doubt() != "",
 		Started: n.started, Wall: n.cfg.Clock.Wall(), Running: n.host.running(), Inventory: n.host.inventoryNumber(),
 	}
 	epoch, master := n.mastership()
@@ -219,14 +220,16 @@ func (n *Node) note(began, answered time.Duration, hb *record.Heartbeat, counted
 
 // lost begins a new incarnation: the old one is over for everything.
 func (n *Node) lost(ctx context.Context, old *lease.Holder) error {
-	n.log.Warn().Str("incarnation", old.Incarnation()).Msg("lease lost: no renewal was answered in time; a new incarnation begins")
 	n.mu.Lock()
-	n.stats.LeasesLost++
 	n.view.own = nil
+	if old.Held() {
+		n.stats.LeasesLost++
+		n.log.Warn().Str("incarnation", old.Incarnation()).Msg("lease lost: no renewal was answered in time; a new incarnation begins")
+	}
 	n.mu.Unlock()
 	n.ledger.Abandon()
 	n.host.leaseLost(ctx)
-	if n.ledger.Tail().State.Debug {
+	if n.ledger.Tail().State.Debug && old.Held() {
 		return fmt.Errorf("%w: this node lost its lease and would have been fenced", ErrDebugFenced)
 	}
 	return n.newIncarnation()
@@ -271,7 +274,11 @@ func (n *Node) stranger(ctx context.Context) error {
 // publish hands what was found to the other loops.
 func (n *Node) publish() {
 	n.mu.Lock()
-	n.view.incarnation = n.holder.Incarnation()
+	// What was found without a lease decides nothing.
+	n.view.incarnation = ""
+	if n.holder.Valid(n.now()) {
+		n.view.incarnation = n.holder.Incarnation()
+	}
 	n.view.nodes = n.observer.Nodes()
 	n.view.vacancy = n.observer.Vacancy()
 	n.view.began = n.observer.Began()

@@ -129,6 +129,11 @@ func (n *Node) append(ctx context.Context, e *ledger.Entry) bool {
 		n.log.Warn().Err(err).Uint64("seq", e.Seq).Msgf("entry not made: %s", e.Why)
 		return false
 	}
+	// What is acted on is remembered first.
+	if err := n.remember(); err != nil {
+		n.log.Error().Err(err).Msg("the newest entry is not remembered: nothing is done about it before it is")
+		return false
+	}
 	n.mu.Lock()
 	n.stats.Entries++
 	n.mu.Unlock()
@@ -189,14 +194,15 @@ func (n *Node) elect(ctx context.Context) {
 	if !ok || now-n.vacantSince < wait {
 		return
 	}
-	n.claim(ctx, promoted)
+	n.claim(ctx, tail, promoted)
 }
 
 // vacant says whether the mastership of the newest entry is over.
 func (n *Node) vacant(v view, tail ledger.Stored, holder *lease.Holder) (bool, string) {
 	s := tail.State
 	if s.Master != n.cfg.Name {
-		return v.vacancy.Vacant, v.vacancy.Successor
+		// Judged of this very mastership, not of the one before.
+		return v.vacancy.Vacant && v.vacancy.Of == masterOf(tail), v.vacancy.Successor
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -232,8 +238,9 @@ func (n *Node) candidates(v view, tail ledger.Stored) []lease.Candidate {
 
 // claim is the compare-and-set by which one node becomes master. It admits its
 // writer; a fence on it, or its having left, stays until it is master and has
-// looked.
-func (n *Node) claim(ctx context.Context, promoted *record.Request) {
+// looked. judged is the entry whose mastership was found vacant: whoever claimed
+// after it is not claimed over unjudged.
+func (n *Node) claim(ctx context.Context, judged ledger.Stored, promoted *record.Request) {
 	holder := n.getHolder()
 	// The tail is found by listing before a claim.
 	if _, err := n.ledger.Refresh(ctx); err != nil {
@@ -242,6 +249,9 @@ func (n *Node) claim(ctx context.Context, promoted *record.Request) {
 	}
 	before := n.ledger.Tail()
 	e := n.ledger.Next(ledger.KindClaim, n.cfg.Name, holder.Incarnation(), n.cfg.Clock.Wall())
+	if masterOf(before) != masterOf(judged) || e.Seq != before.Seq+1 {
+		return
+	}
 	e.Epoch++
 	e.By, e.Why = "node "+n.cfg.Name, "claim: "+n.claimReason(before)
 	s := &e.State

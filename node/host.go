@@ -15,6 +15,7 @@ import (
 	"github.com/hoster-ha/hoster-ha/persistence/local"
 	"github.com/hoster-ha/hoster-ha/persistence/record"
 	"github.com/hoster-ha/hoster-ha/vmctl"
+	"github.com/hoster-ha/hoster-ha/vmctl/deadline"
 )
 
 // host drives this host's VMs as the ledger and the lease allow, and tells what
@@ -37,6 +38,7 @@ type host struct {
 	stopping  bool              // the lease was lost: VMs are being stopped, none may be kept alive
 	deadline  time.Duration     // handed to the VMs; 0 is none yet
 	lowered   bool              // the VMs run on: no deadline in force
+	tries     uint64            // numbers given to inventories
 	number    uint64            // of the inventory published last
 	published *record.Inventory // the inventory published last
 	acks      map[string]record.Ack
@@ -80,6 +82,9 @@ func (h *host) begin() error {
 		return nil
 	}
 	d, err := h.self.Deadline()
+	if errors.Is(err, deadline.ErrMalformed) {
+		d, err = 1, nil // passed long ago: nothing lives on before all was seen stopped
+	}
 	if err != nil {
 		return fmt.Errorf("deadline of the VMs: %w", err)
 	}
@@ -161,8 +166,13 @@ func (h *host) query(ctx context.Context) bool {
 	}
 	h.vms, h.queried, h.queryErr = vms, began, ""
 	still := len(h.busy) == 0
+	listed := map[string]bool{}
 	for _, vm := range vms {
-		still = still && (vm.State == record.VMStopped || !h.ours(vm.Name))
+		listed[vm.Name] = true
+		still = still && (vm.State == record.VMStopped || !h.counts(vm.Name))
+	}
+	for vm := range h.n.ledger.Tail().State.VMs {
+		still = still && (listed[vm] || !h.vanished(vm))
 	}
 	if h.stills++; !still {
 		h.stills = 0
@@ -174,7 +184,22 @@ func (h *host) query(ctx context.Context) bool {
 // host is not touched.
 func (h *host) ours(vm string) bool {
 	v, known := h.n.ledger.Tail().State.VMs[vm]
-	return h.n.cfg.Memory.Running(vm) > 0 || (known && v.Owner == h.n.cfg.Name)
+	_, unresolved := h.n.cfg.Memory.Unresolved()[vm]
+	return unresolved || h.n.cfg.Memory.Running(vm) > 0 || (known && v.Owner == h.n.cfg.Name)
+}
+
+// counts: the VM must not run for this host to be verified stopped, whoever
+// started it.
+func (h *host) counts(vm string) bool {
+	_, known := h.n.ledger.Tail().State.VMs[vm]
+	return known || h.ours(vm)
+}
+
+// vanished: a VM that was started here under its present generation. One that
+// the driver does not list any more has not stopped for that.
+func (h *host) vanished(vm string) bool {
+	v := h.n.ledger.Tail().State.VMs[vm]
+	return v.Owner == h.n.cfg.Name && h.n.cfg.Memory.Running(vm) == v.Generation
 }
 
 // decide does for each VM what the newest entry says.
@@ -201,7 +226,11 @@ func (h *host) decide(ctx context.Context, tail ledger.Stored) {
 		h.decideVM(ctx, s, me, vm, order)
 	}
 	for _, vm := range slices.Sorted(maps.Keys(s.VMs)) {
-		if v := s.VMs[vm]; v.Owner == n.cfg.Name && !seen[vm] {
+		switch v := s.VMs[vm]; {
+		case v.Owner != n.cfg.Name || seen[vm]:
+		case h.vanished(vm):
+			h.problem(vm, "it was started here and the driver lists it no more: whether it runs is unknown")
+		default:
 			// Not on this host yet: its replica has to be made its disk.
 			h.decideVM(ctx, s, me, vmctl.VM{Name: vm, State: record.VMStopped}, order)
 		}
@@ -218,16 +247,19 @@ func (h *host) decideVM(ctx context.Context, s *ledger.State, me ledger.Member, 
 	owned := known && v.Owner == n.cfg.Name
 	fenced := me.Fence != nil && me.Fence.Proof != ""
 	generation := n.cfg.Memory.Running(vm.Name)
+	_, unresolved := n.cfg.Memory.Unresolved()[vm.Name]
 	switch {
 	case runs && fenced && h.ours(vm.Name):
 		h.kill(ctx, vm.Name, "this node is fenced")
-	case runs && known && !owned && generation > 0:
+	case runs && len(s.Repair) > 0:
+		h.problem(vm.Name, "") // whoever runs it owns it, as soon as the master has read so
+	case runs && known && !owned && (generation > 0 || unresolved):
 		h.kill(ctx, vm.Name, "it belongs to "+v.Owner)
 	case runs && owned && n.cfg.Memory.Closed(vm.Name) >= v.Generation:
 		h.kill(ctx, vm.Name, fmt.Sprintf("generation %d is closed here", v.Generation))
 	case runs && owned && v.Restore && generation > 0 && generation < v.Generation:
 		h.kill(ctx, vm.Name, fmt.Sprintf("it runs under generation %d, the newest is %d", generation, v.Generation))
-	case runs && owned && v.Restore && generation == 0 && len(n.cfg.Memory.Unresolved()) == 0:
+	case runs && owned && v.Restore && generation == 0 && !unresolved:
 		h.problem(vm.Name, "it runs, and this host does not remember that it started it")
 	case runs && known && !owned:
 		h.problem(vm.Name, "it runs here, unmanaged, and belongs to "+v.Owner)
@@ -348,10 +380,15 @@ func (h *host) start(ctx context.Context, vm string) {
 	})
 }
 
+// killPatience is how long a kill may take before it is tried again.
+const killPatience = 10 * time.Second
+
 func (h *host) kill(ctx context.Context, vm, why string) {
 	h.operate(vm, "kill", func() error {
 		h.log.Warn().Str("vm", vm).Msgf("kill: %s", why)
-		if err := h.n.cfg.Driver.Kill(ctx, vm); err != nil {
+		kctx, cancel := context.WithTimeout(ctx, max(h.n.timings().Kill, killPatience))
+		defer cancel()
+		if err := h.n.cfg.Driver.Kill(kctx, vm); err != nil {
 			return err
 		}
 		return h.ended(vm)
@@ -374,6 +411,16 @@ func (h *host) ended(vm string) error {
 type journal struct {
 	*local.Memory
 	h *host
+}
+
+func (j journal) Issued(vm string, generation uint64) error {
+	j.h.mu.Lock()
+	orphan := j.h.orphans[vm]
+	j.h.mu.Unlock()
+	if _, open := j.Unresolved()[vm]; open && !orphan {
+		return errors.New("an earlier start has not certainly ended")
+	}
+	return j.Memory.Issued(vm, generation)
 }
 
 func (j journal) Resolved(vm string, generation uint64, running bool) error {

@@ -27,10 +27,11 @@ func (h *host) publish(ctx context.Context, tail ledger.Stored) {
 	if last != nil && !asked && same(last, inv) {
 		return
 	}
-	inv.Number = 1
-	if last != nil {
-		inv.Number = last.Number + 1
-	}
+	// A number a try: one whose answer was lost may have been read.
+	h.mu.Lock()
+	h.tries++
+	inv.Number = h.tries
+	h.mu.Unlock()
 	data, err := record.Seal(record.KindInventory, inv)
 	if err == nil {
 		err = n.lanes.inventory.Put(ctx, record.InventoryKey(n.cfg.Name), data)
@@ -76,7 +77,7 @@ func (h *host) inventory(ctx context.Context, tail ledger.Stored, asked bool) *r
 	defer h.mu.Unlock()
 	inv := &record.Inventory{
 		Cluster: n.cluster, Node: n.cfg.Name, Incarnation: holder.Incarnation(), LedgerSeq: tail.Seq,
-		Wall: n.cfg.Clock.Wall(), Complete: h.queryErr == "" && h.queried != 0, Problem: h.queryErr,
+		Wall: n.cfg.Clock.Wall(), Complete: h.queryErr == "" && h.queried != 0 && (n.cfg.Provider == nil || h.datasetAt != 0), Problem: h.queryErr,
 		Provider: n.cfg.Provider != nil, Datasets: h.datasets, DatasetsSeq: h.datasetSeq,
 	}
 	// The gate is shut for an incarnation that is not admitted, or fenced.
@@ -128,7 +129,7 @@ func (h *host) refreshDatasets(ctx context.Context, tail ledger.Stored, asked bo
 	}
 	for i := range list {
 		v, known := tail.State.VMs[list[i].VM]
-		if known && v.Owner == n.cfg.Name && (!v.Restore || n.cfg.Memory.IsPrepared(list[i].VM, v.Generation)) {
+		if known && v.Owner == n.cfg.Name && (!v.Restore || n.cfg.Memory.IsPrepared(list[i].VM, v.Restored)) {
 			list[i].Generation = v.Generation
 		}
 	}

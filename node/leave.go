@@ -64,8 +64,13 @@ func (n *Node) leaveVMs(ctx context.Context, patience time.Duration) {
 	switch left() {
 	case record.LeaveFreeze:
 		n.host.setOrder(record.LeaveFreeze)
-		n.until(ctx, patience, n.host.letGo)
-		n.log.Info().Msg("the VMs run on, unmanaged, as the ledger says")
+		if n.until(ctx, patience, n.host.letGo) {
+			n.log.Info().Msg("the VMs run on, unmanaged, as the ledger says")
+			return
+		}
+		n.log.Error().Msg("the VMs could not be told to run on: they are stopped")
+		n.host.setOrder(record.LeaveStop)
+		n.until(ctx, patience+20*time.Second, n.host.idle)
 	case record.LeaveStop:
 		n.host.setOrder(record.LeaveStop)
 		if !n.until(ctx, patience+20*time.Second, n.host.idle) {

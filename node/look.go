@@ -32,10 +32,11 @@ func (n *Node) lookAll(ctx context.Context) {
 			histories = append(histories, text)
 		}
 	}
-	// Read again first: only what stays is a fork, or lost.
+	// Read again first: only what stays is a fork, or lost. An entry that others
+	// have read counts as long as this node's tail has not come so far.
 	n.forked++
-	if len(histories) == 0 {
-		n.forked = 0
+	if len(histories) == 0 || (n.missing != 0 && n.ledger.Tail().Seq >= n.missing) {
+		n.forked, n.missing = 0, 0
 	}
 	if n.forked < 3 {
 		histories = nil
@@ -113,6 +114,9 @@ func (n *Node) differs(node string) string {
 	mark := ledger.Mark{Seq: k.Last.LedgerSeq, Hash: k.Last.LedgerHash}
 	switch err := n.ledger.Differs(node, mark); {
 	case errors.Is(err, ledger.ErrBehind):
+		if n.missing == 0 {
+			n.missing = mark.Seq
+		}
 		return fmt.Sprintf("%s has read ledger entry %d, which this node does not find", node, mark.Seq)
 	case err != nil:
 		return err.Error()

@@ -30,6 +30,7 @@ type Node struct {
 	seq      uint64
 	last     *record.Heartbeat // last sent
 	forked   int               // beats in a row with a peer of another history
+	missing  uint64            // number that a peer has read and this node does not find
 	proved   bool              // the store honours Create
 	strangers
 	restartSafe bool // same boot, lock held, own record stood still

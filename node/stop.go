@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -39,17 +40,22 @@ func (h *host) renewed(dated time.Duration, hb *record.Heartbeat, counted, doubt
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	s := h.n.ledger.Tail().State
+	me := s.Members[h.n.cfg.Name]
 	switch {
 	case h.stopping:
 		return
-	case h.deadline != 0 && !h.lowered && now >= h.deadline && h.stills < 2:
+	case me.Fence != nil && me.Fence.Proof != "":
+		return // nothing lives here before this node is admitted again
+	case h.lowered && !counted:
+		return // in doubt, nothing changes
+	case h.deadline != 0 && !h.lowered && now >= h.deadline && (h.stills < 2 || h.unresolved() > 0):
 		// It passed unnoticed, in a pause: the VMs have stopped themselves, and are
 		// seen to have before new ones may live.
 		h.stopping = true
 		return
 	}
 	next, lower := dated+hb.Timings.Stopped(), false
-	if counted && hb.Proof == record.ProofNothing && s.Members[h.n.cfg.Name].Proof != record.ProofElapsed &&
+	if counted && hb.Proof == record.ProofNothing && me.Proof != record.ProofElapsed &&
 		(s.Frozen || s.Debug || h.order == record.LeaveFreeze) {
 		// The ledger says that silence proves nothing here, and an answered
 		// heartbeat does: the VMs run on.
@@ -66,6 +72,19 @@ func (h *host) renewed(dated time.Duration, hb *record.Heartbeat, counted, doubt
 		return
 	}
 	h.deadline, h.lowered = next, lower
+}
+
+// unresolved counts the starts that have not certainly ended, but for those of
+// an earlier process: what these still do meets the deadline that has passed, and
+// as long as they stand this node is never verified stopped. The lock is held.
+func (h *host) unresolved() int {
+	count := 0
+	for vm := range h.n.cfg.Memory.Unresolved() {
+		if !h.orphans[vm] {
+			count++
+		}
+	}
+	return count
 }
 
 // shorten hands the VMs a nearer deadline before a heartbeat is sent that
@@ -129,13 +148,14 @@ func (h *host) stopBy(ctx context.Context, vm string, kill, end time.Duration) {
 // verifyStopped ends the stopping when nothing runs, by two fresh queries in a
 // row, and no start is unresolved.
 func (h *host) verifyStopped(ctx context.Context) {
-	open := h.n.cfg.Memory.Unresolved()
 	h.mu.Lock()
 	vms, still, late := slices.Clone(h.vms), h.stills >= 2, h.n.now() >= h.deadline
+	open := h.unresolved() > 0 || (len(h.orphans) > 0 && !late)
 	h.mu.Unlock()
-	if !still || len(open) > 0 {
+	unresolved := h.n.cfg.Memory.Unresolved()
+	if !still || open {
 		for _, vm := range vms {
-			if late && h.ours(vm.Name) && (vm.State != record.VMStopped || open[vm.Name] > 0) {
+			if late && h.ours(vm.Name) && (vm.State != record.VMStopped || unresolved[vm.Name] > 0) {
 				h.kill(ctx, vm.Name, "it still runs after the lease was lost")
 			}
 		}
@@ -173,35 +193,52 @@ func (h *host) acknowledge(ctx context.Context, s *ledger.State, order string) {
 		return
 	}
 	for vm, mv := range f.Moves {
+		v := s.VMs[vm]
+		ack := record.Ack{Order: f.Order, Incarnation: n.getHolder().Incarnation(), VM: vm, Generation: v.Generation}
 		h.mu.Lock()
-		_, done := h.acks[vm]
+		done := h.acks[vm] == ack
 		h.mu.Unlock()
 		if done || mv.Phase != ledger.MoveWaiting {
 			continue
 		}
-		// Once more, whatever the list says: a sick service can look stopped.
-		if err := n.cfg.Driver.Stop(ctx, vm); err != nil {
-			h.problem(vm, fmt.Sprintf("stop: %v", err))
+		if err := h.lastStop(ctx, vm, v); err != nil {
+			h.problem(vm, err.Error())
 			continue
-		}
-		if n.cfg.Provider != nil && s.VMs[vm].Disk {
-			if err := n.cfg.Provider.Snapshot(ctx, vm); err != nil {
-				h.problem(vm, fmt.Sprintf("last snapshot: %v", err))
-			}
-			h.mu.Lock()
-			h.datasetAt = 0
-			h.mu.Unlock()
 		}
 		if err := n.cfg.Memory.CloseGeneration(vm, s.VMs[vm].Generation); err != nil {
 			h.problem(vm, fmt.Sprintf("close generation: %v", err))
 			continue
 		}
 		h.mu.Lock()
-		h.acks[vm] = record.Ack{
-			Order: f.Order, Incarnation: n.getHolder().Incarnation(), VM: vm, Generation: s.VMs[vm].Generation,
-		}
+		h.acks[vm] = ack
 		h.mu.Unlock()
 	}
+}
+
+// lastStop stops a VM once more, whatever the list says: a sick service can look
+// stopped; and makes its last snapshot. A VM whose disk was never made ready here
+// has done nothing here.
+func (h *host) lastStop(ctx context.Context, vm string, v ledger.VM) error {
+	n := h.n
+	if v.Restore && !n.cfg.Memory.IsPrepared(vm, v.Restored) {
+		return nil
+	}
+	sctx, cancel := context.WithTimeout(ctx, max(n.timings().StopGrace, killPatience))
+	defer cancel()
+	if err := n.cfg.Driver.Stop(sctx, vm); err != nil {
+		return fmt.Errorf("stop: %w", err)
+	}
+	if n.cfg.Provider == nil || !v.Disk {
+		return nil
+	}
+	// It is asked for anew at once: what it listed before is older.
+	h.mu.Lock()
+	h.datasetAt = 1
+	h.mu.Unlock()
+	if err := n.cfg.Provider.Snapshot(ctx, vm); err != nil && !errors.Is(err, errors.ErrUnsupported) {
+		return fmt.Errorf("last snapshot: %w", err)
+	}
+	return nil
 }
 
 // running counts the HA VMs that run here, for the heartbeat.

@@ -118,7 +118,7 @@ func (g *Gate) check(vm string) (Permit, ledger.VM, error) {
 		return no("the heartbeat that declares %q has not been answered", f.Declared)
 	}
 	if _, leaving := s.Failovers[f.Host]; leaving {
-		if _, mine := s.Failovers[f.Host].Moves[vm]; mine {
+		if mv, mine := s.Failovers[f.Host].Moves[vm]; mine && mv.Phase == ledger.MoveWaiting {
 			return no("it is being moved from here")
 		}
 	}
@@ -133,14 +133,14 @@ func (g *Gate) Start(ctx context.Context, vm string) error {
 	if err != nil {
 		return err
 	}
-	if v.Restore && !g.journal.IsPrepared(vm, v.Generation) {
+	if v.Restore && !g.journal.IsPrepared(vm, v.Restored) {
 		if g.provider == nil {
 			return &Refusal{VM: vm, Why: "it starts from a snapshot and this host has no snapshot provider"}
 		}
 		if err := g.provider.Prepare(ctx, p, v.Snapshot); err != nil {
 			return fmt.Errorf("prepare %s at snapshot %s: %w", vm, v.Snapshot, err)
 		}
-		if err := g.journal.Prepared(vm, v.Generation); err != nil {
+		if err := g.journal.Prepared(vm, v.Restored); err != nil {
 			return fmt.Errorf("remember that %s is prepared: %w", vm, err)
 		}
 	}

@@ -75,7 +75,7 @@ func TestGateRefuses(t *testing.T) {
 		}, "generation 0 is closed here"},
 		{"declaration unanswered", func(f *vmctl.Facts) { f.Answered = "nothing" }, `the heartbeat that declares "elapsed" has not been answered`},
 		{"moved from here", func(f *vmctl.Facts) {
-			f.State.Failovers = map[string]ledger.Failover{"a": {Moves: map[string]ledger.Move{"web": {}}}}
+			f.State.Failovers = map[string]ledger.Failover{"a": {Moves: map[string]ledger.Move{"web": {Phase: ledger.MoveWaiting}}}}
 		}, "it is being moved from here"},
 	}
 	for _, row := range rows {
@@ -175,7 +175,7 @@ func TestGateStart(t *testing.T) {
 	}
 	restore := func(next func(*vmctl.Facts, *recorder)) func(*vmctl.Facts, *recorder) {
 		return func(f *vmctl.Facts, r *recorder) {
-			f.State.VMs["web"] = ledger.VM{Owner: "a", Generation: 7, Snapshot: "g1", Restore: true}
+			f.State.VMs["web"] = ledger.VM{Owner: "a", Generation: 7, Snapshot: "g1", Restore: true, Restored: 7}
 			if next != nil {
 				next(f, r)
 			}
@@ -224,7 +224,7 @@ func TestGateStart(t *testing.T) {
 
 func TestGateNeedsProviderToRestore(t *testing.T) {
 	f, rec := goodFacts(), &recorder{}
-	f.State.VMs["web"] = ledger.VM{Owner: "a", Generation: 7, Snapshot: "g1", Restore: true}
+	f.State.VMs["web"] = ledger.VM{Owner: "a", Generation: 7, Snapshot: "g1", Restore: true, Restored: 7}
 	err := vmctl.NewGate(rec, nil, func() vmctl.Facts { return f }, rec).Start(t.Context(), "web")
 	var no *vmctl.Refusal
 	if !errors.As(err, &no) || len(rec.did) > 0 {

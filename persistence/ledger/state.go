@@ -29,6 +29,8 @@ type State struct {
 	// repaired; before that nothing starts that does not run already.
 	Armed  bool `json:"armed"`
 	Frozen bool `json:"frozen,omitempty"`
+	// FrozenAt is the number of the entry that froze it last.
+	FrozenAt uint64 `json:"frozen_at,omitempty"`
 	// ArmedAt is the number of the entry that armed it last: what a heartbeat says
 	// of its proof counts upward only if it had read that entry.
 	ArmedAt uint64 `json:"armed_at,omitempty"`
@@ -107,6 +109,9 @@ type VM struct {
 	// it lay. Restore: the owner makes it its disk before the first start.
 	Snapshot string `json:"snapshot,omitempty"`
 	Restore  bool   `json:"restore,omitempty"`
+	// Restored is the generation that ordered the restore: it is done once, and a
+	// restart on the same owner neither repeats nor forgets it.
+	Restored uint64 `json:"restored,omitempty"`
 	// Disk: the VM has snapshots, so that only a host with a replica can run it.
 	Disk bool `json:"disk,omitempty"`
 }

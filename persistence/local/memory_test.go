@@ -195,8 +195,8 @@ func TestStarts(t *testing.T) {
 		t.Errorf("running under %d after it was forgotten", g)
 	}
 	must(t, m.Prepared("vm", 7))
-	if !m.IsPrepared("vm", 7) || m.IsPrepared("vm", 6) || m.IsPrepared("vm", 8) || m.IsPrepared("new", 0) {
-		t.Error("prepared for another generation than 7")
+	if !m.IsPrepared("vm", 7) || !m.IsPrepared("vm", 6) || m.IsPrepared("vm", 8) || m.IsPrepared("new", 0) {
+		t.Error("prepared for 7 is prepared for 7 and all before")
 	}
 }
 

@@ -43,9 +43,10 @@ func (m *Memory) Prepared(vm string, generation uint64) error {
 	return m.set(func(s *state) { s.Prepared[vm] = max(s.Prepared[vm], generation) })
 }
 
-// IsPrepared: the disk was made ready for this very generation.
+// IsPrepared: the disk was made ready for this generation, or for a later one:
+// then what it was made from is history.
 func (m *Memory) IsPrepared(vm string, generation uint64) bool {
-	return generation > 0 && m.now.Load().Prepared[vm] == generation
+	return generation > 0 && m.now.Load().Prepared[vm] >= generation
 }
 
 // Running is the generation under which the VM was last started or adopted

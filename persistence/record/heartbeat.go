@@ -65,6 +65,10 @@ type Heartbeat struct {
 	Wall       time.Time `json:"wall"`
 	Running    int       `json:"running"` // HA VMs that run here
 	Alarm      string    `json:"alarm,omitempty"`
+	// Held: the lease was held when this was written.
+	Held bool `json:"held,omitempty"`
+	// NoVMs: this host is given none now.
+	NoVMs bool `json:"no_vms,omitempty"`
 }
 
 // HeartbeatKey is where a node's heartbeat lies.

@@ -90,6 +90,9 @@ func create(path string, line []byte) error {
 	if err == nil {
 		err = f.Chmod(0o644) // VMs' programs may run as anybody
 	}
+	if err == nil {
+		err = f.Sync() // a power loss must not leave an empty one under the name
+	}
 	if cerr := f.Close(); err == nil {
 		err = cerr
 	}
