@@ -4,7 +4,7 @@ GO            ?= go
 GOLANGCI_LINT ?= github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 PLATFORMS     := linux/amd64 linux/arm64 freebsd/amd64 freebsd/arm64
 
-.PHONY: build test lint vet-all bench soak
+.PHONY: build test lint vet-all bench soak mutants
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -o hoster-ha .
@@ -28,6 +28,10 @@ vet-all:
 # The figures in docs/results.md.
 bench:
 	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 30m ./...
+
+# Each rule broken in a copy, and whether the tests notice.
+mutants:
+	$(GO) run ./mutants
 
 # The long list: HOSTER_HA_ROUNDS (100) rounds of killed, stopped and frozen
 # masters with VMs, judged by the ledger and by the VMs' own records.

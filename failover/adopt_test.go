@@ -50,6 +50,14 @@ func TestAdoption(t *testing.T) {
 			"not by what was told without the driver's answer", all(lists("a", stopped, true), inventory("c", func(i *record.Inventory) { i.Complete = false })),
 			"", "", "c has not said what it runs",
 		},
+		{"not while a member that told is silent now: it may run it since", all(lists("a", stopped, true), stale("c")), "", "", "c has not said what it runs"},
+		{"not while one that told has left", all(lists("a", stopped, true), member("c", func(m *ledger.Member) {
+			m.Left, m.LeftBy = record.LeaveFreeze, "c1"
+		})), "", "", "c has not said what it runs"},
+		{
+			"not while one that told is ending", all(lists("a", stopped, true), node("c", func(k *lease.Node) { k.Last.Ending = true })),
+			"", "", "c has not said what it runs",
+		},
 		{"a witness has nothing to tell", all(lists("a", stopped, true), silentToo("c"), member("c", func(m *ledger.Member) { m.Role = ledger.RoleWitness })), "a", "", ""},
 		{"one that left is not there to be asked", all(lists("a", stopped, true), silentToo("c"), member("c", func(m *ledger.Member) { m.Left = record.LeaveStop })), "", "", "c has not said what it runs"},
 		{"one that is proved to run nothing has told", all(lists("a", stopped, true), silentToo("c"), fenced("c", ledger.ProvedElapsed)), "a", "", ""},

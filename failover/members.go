@@ -17,12 +17,14 @@ func (p *plan) members() {
 		if k.Standing == lease.Unreadable && m.Admitted != "" {
 			p.alarm("the heartbeat of %s is unreadable: %v", n, k.Problem)
 		}
+		if k.Standing == lease.Alive && k.Last.Over != "" && !k.Last.Held && !k.Last.Ending && n != p.Self {
+			p.alarm("%s lives and holds no lease: it cannot read the ledger, or its renewals are not answered", n)
+		}
 		// Two numbers of the same incarnation: somebody lives there, and writes.
 		if k.Standing != lease.Alive || k.Last == nil || k.Numbers < 2 || k.Last.Ending {
 			continue
 		}
 		if !k.Last.Held && n != p.Self {
-			p.alarm("%s lives and holds no lease: it cannot read the ledger, or its renewals are not answered", n)
 			continue
 		}
 		if k.Last.Incarnation != m.Admitted || before(m, k.Last.Incarnation) {
@@ -179,6 +181,7 @@ func (p *plan) journal(n, why string) {
 	for _, vm := range vms {
 		if mv, ok := f.Moves[vm]; !ok || mv.Phase != ledger.MoveWaiting {
 			f.Moves[vm] = ledger.Move{Phase: ledger.MoveWaiting, Generation: p.s.VMs[vm].Generation}
+			f.Order = p.next() // what hosts told before is older than this
 		}
 	}
 	if p.s.Failovers == nil {

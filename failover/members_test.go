@@ -18,6 +18,7 @@ func TestAdmission(t *testing.T) {
 	}{
 		{"a new incarnation after two of its numbers", returns("b", "b2"), "b2"},
 		{"not after one number", all(returns("b", "b2"), node("b", func(k *lease.Node) { k.Numbers = 1 })), "b1"},
+		{"not one that holds no lease", all(returns("b", "b2"), node("b", func(k *lease.Node) { k.Last.Held = false })), "b1"},
 		{"not one that is suspect", all(returns("b", "b2"), standing("b", lease.Suspect)), "b1"},
 		{"not one of which nothing new was seen", all(returns("b", "b2"), standing("b", lease.Unseen)), "b1"},
 		{"not one that cannot be read", all(returns("b", "b2"), standing("b", lease.Unreadable)), "b1"},
@@ -52,6 +53,32 @@ func TestWhatHeartbeatsDeclareIsWrittenDown(t *testing.T) {
 		member("b", func(m *ledger.Member) { m.Proof = record.ProofNothing }))
 	if m := after(s, s.plan(t)).Members["b"]; m.Proof != record.ProofNothing {
 		t.Error("a heartbeat that stands still raised what its node's silence proves")
+	}
+}
+
+// What silence proves is taken over from a heartbeat at once where it is less;
+// more only from a node that has read that the cluster is armed.
+func TestNoProofWhereVMsRunOn(t *testing.T) {
+	reads := func(seq uint64) change { return node("b", func(k *lease.Node) { k.Last.LedgerSeq = seq }) }
+	armedAt90 := state(func(st *ledger.State) { st.ArmedAt = 90 })
+	for _, c := range []struct {
+		name   string
+		change change
+		want   string
+	}{
+		{"armed, and read by the node", all(armedAt90, reads(90)), record.ProofElapsed},
+		{"armed, and not read by the node yet", all(armedAt90, reads(89)), record.ProofNothing},
+		{"frozen", all(armedAt90, reads(90), frozen), record.ProofNothing},
+		{"left with its VMs running on", all(armedAt90, reads(90), member("b", func(m *ledger.Member) {
+			m.Left, m.LeftBy = record.LeaveFreeze, "b1"
+		})), record.ProofNothing},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := newScene(c.change)
+			if got := after(s, s.plan(t)).Members["b"].Proof; got != c.want {
+				t.Errorf("its silence proves %q, want %q", got, c.want)
+			}
+		})
 	}
 }
 

@@ -139,6 +139,8 @@ func TestPlacement(t *testing.T) {
 		{"never to an incarnation that is not admitted", node("c", func(k *lease.Node) { k.Last.Incarnation, k.Numbers = "c2", 1 }), "a", "s2", ""},
 		{"never by the inventory of another incarnation", inventory("c", func(i *record.Inventory) { i.Incarnation = "c0" }), "a", "s2", ""},
 		{"never by an inventory without the driver's answer", inventory("c", func(i *record.Inventory) { i.Complete = false }), "a", "s2", ""},
+		{"never to a node that runs no VMs", node("c", func(k *lease.Node) { k.Last.NoVMs = true }), "a", "s2", ""},
+		{"never to a host that is ending", node("c", func(k *lease.Node) { k.Last.Ending = true }), "a", "s2", ""},
 		{"never to a dead host", stale("c"), "a", "s2", ""},
 		{"never to a host that is suspect", standing("c", lease.Suspect), "a", "s2", ""},
 		{"never to one whose heartbeat cannot be read", standing("c", lease.Unreadable), "a", "s2", ""},

@@ -54,6 +54,8 @@ func TestDetection(t *testing.T) {
 				member("b", func(m *ledger.Member) { m.Left = record.LeaveMove })), false, "",
 		},
 
+		{"a frozen cluster fails nobody over", all(stale("b"), frozen), false, ""},
+		{"a cluster in debug fails nobody over", all(stale("b"), debug), false, ""},
 		{
 			"during the grace a host that was never seen to move may be booting", all(stale("b"), never("b"), looksFor(9*time.Minute)), false,
 			"b has not been seen since this node began to look",

@@ -3,8 +3,9 @@ package lease
 import (
 	"cmp"
 	"slices"
-	"strconv"
 	"strings"
+
+	"golang.org/x/mod/semver"
 )
 
 // Candidate is a live member that may claim.
@@ -49,27 +50,8 @@ func compareBool(a, b bool) int {
 	}
 }
 
-// CompareVersions orders dotted version numbers; whatever follows the numbers
-// of a part is compared as text.
+// CompareVersions orders semantic versions, with or without the v in front; what
+// is none comes before all that are.
 func CompareVersions(a, b string) int {
-	as, bs := strings.Split(strings.TrimPrefix(a, "v"), "."), strings.Split(strings.TrimPrefix(b, "v"), ".")
-	for i := range max(len(as), len(bs)) {
-		var x, y string
-		if i < len(as) {
-			x = as[i]
-		}
-		if i < len(bs) {
-			y = bs[i]
-		}
-		nx, ex := strconv.Atoi(x)
-		ny, ey := strconv.Atoi(y)
-		c := cmp.Compare(x, y)
-		if ex == nil && ey == nil {
-			c = cmp.Compare(nx, ny)
-		}
-		if c != 0 {
-			return c
-		}
-	}
-	return 0
+	return semver.Compare("v"+strings.TrimPrefix(a, "v"), "v"+strings.TrimPrefix(b, "v"))
 }

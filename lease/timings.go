@@ -20,6 +20,9 @@ const (
 	MinDevice = 5 * time.Second
 	// perTimeout is how many intervals a timeout has at least.
 	perTimeout = 10
+	// minMargin is the part of the timeout that the margin has at least, so that
+	// clocks whose rates differ by 1 % either way do not matter.
+	minMargin = 50
 )
 
 // NewTimings derives all timings from the takeover timeout T and the interval
@@ -51,6 +54,8 @@ func CheckTimings(t Timings) error {
 		return fmt.Errorf("timeout %s is less than %d intervals of %s", t.Timeout, perTimeout, t.Interval)
 	case t.StopGrace <= 0 || t.Kill <= 0 || t.Margin <= 0 || t.Watchdog < 0:
 		return fmt.Errorf("stop grace %s, kill %s and margin %s have to be longer than nothing", t.StopGrace, t.Kill, t.Margin)
+	case t.Margin < t.Timeout/minMargin:
+		return fmt.Errorf("margin %s is less than a %dth of the timeout %s: clocks may differ by 1 %%", t.Margin, minMargin, t.Timeout)
 	case t.Renew < 2*t.Interval:
 		return fmt.Errorf("renew deadline %s is less than two intervals of %s", t.Renew, t.Interval)
 	case t.Renew+t.StopGrace+t.Kill+t.Watchdog+t.Margin > t.Timeout:

@@ -291,6 +291,5 @@ func (n *Node) publish() {
 func (n *Node) claims() bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.cfg.Mode != ModeHotBackup && n.cfg.Mode != ModeDisabled &&
-		n.cfg.Role != ledger.RoleWorker && n.cfg.Promotion != PromotionManual && !n.ending
+	return n.cfg.Mode != ModeHotBackup && n.cfg.Mode != ModeDisabled && n.cfg.Promotion != PromotionManual && !n.ending
 }

@@ -163,6 +163,7 @@ func TestForce(t *testing.T) {
 		w.until("b is standby", 10*time.Second, func() bool { return b.State() == StateStandby })
 		w.wait(3 * time.Second)
 		a.store.cut(errNoStore) // it cannot hear of it
+		w.stolen = true
 		w.ask(record.Request{Action: record.ActPromote, Node: "b", Force: true})
 		w.until("b is master", 3*time.Second, func() bool { return b.State() == StateMaster })
 		a.store.cut(nil)
@@ -239,6 +240,47 @@ func TestNames(t *testing.T) {
 		}
 		if m := masters(a); len(m) != 1 || w.tail().Epoch != epoch {
 			t.Error("the first was harmed")
+		}
+	})
+}
+
+// TestABoundName is refused to another machine also while its own is down.
+func TestABoundName(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		a := w.start("a", nil)
+		w.one(a)
+		b := w.start("b", nil)
+		w.until("b is standby", 10*time.Second, func() bool { return b.State() == StateStandby })
+		b.stop()
+		other := w.start("b", local.Map())
+		w.until("it is refused", 10*time.Second, func() bool {
+			select {
+			case <-other.done:
+				return true
+			default:
+				return false
+			}
+		})
+		if !errors.Is(other.err, ErrName) {
+			t.Errorf("a second machine under the name: %v", other.err)
+		}
+	})
+}
+
+// TestAWorkerNeverClaims, though it is all that is left, and asked to.
+func TestAWorkerNeverClaims(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		a := w.start("a", nil)
+		w.one(a)
+		b := w.start("b", nil, func(c *Config) { c.Role = ledger.RoleWorker })
+		w.until("b follows", 10*time.Second, func() bool { return b.State() == StateStandby })
+		w.wait(10 * time.Second)
+		a.kill()
+		w.wait(5 * testTimings.Timeout)
+		w.ask(record.Request{Action: record.ActPromote, Node: "b", Force: true})
+		w.wait(5 * time.Second)
+		if m := masters(b); len(m) != 0 {
+			t.Error("a worker claimed")
 		}
 	})
 }

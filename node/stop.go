@@ -151,8 +151,11 @@ func (h *host) verifyStopped(ctx context.Context) {
 	h.mu.Lock()
 	vms, still, late := slices.Clone(h.vms), h.stills >= 2, h.n.now() >= h.deadline
 	open := h.unresolved() > 0 || (len(h.orphans) > 0 && !late)
-	h.mu.Unlock()
 	unresolved := h.n.cfg.Memory.Unresolved()
+	for vm := range h.orphans {
+		delete(unresolved, vm) // a kill does not resolve it
+	}
+	h.mu.Unlock()
 	if !still || open {
 		for _, vm := range vms {
 			if late && h.ours(vm.Name) && (vm.State != record.VMStopped || unresolved[vm.Name] > 0) {

@@ -8,8 +8,9 @@ import (
 
 // TestAnOldUnresolvedStartBarsOnlyItself: a's daemon died while it started vm2,
 // and nobody will ever know whether that start has ended. Its next process loses
-// the lease for a while and has to see everything stopped: once the deadline has
-// passed, vm2 does not keep it from that for ever, and vm1 comes back.
+// the lease for a while and has to see everything stopped, which the driver shows
+// only after the deadline has passed. By then vm2 does not keep it from that any
+// more, and vm1 comes back.
 func TestAnOldUnresolvedStartBarsOnlyItself(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		a, _ := two(w, true)
@@ -26,8 +27,10 @@ func TestAnOldUnresolvedStartBarsOnlyItself(t *testing.T) {
 		w.wait(5 * time.Second)
 		a.store.cut(errNoStore)
 		w.wait(testTimings.Renew + 2*time.Second) // the lease is lost, and a not fenced yet
+		w.change(func() { w.hosts["a"].listErr = errors.New("no answer") })
 		a.store.cut(nil)
-		w.change(func() { w.hosts["a"].startErr = nil })
+		w.wait(testTimings.Stopped())
+		w.change(func() { w.hosts["a"].listErr, w.hosts["a"].startErr = nil, nil })
 		w.until("vm1 runs", 2*time.Minute, func() bool { return len(w.runsOn("vm1")) == 1 })
 	})
 }

@@ -31,6 +31,7 @@ type world struct {
 	mu     sync.Mutex
 	hosts  map[string]*fakeHost
 	faults []string
+	stolen bool // a mastership was taken by force, which waits for nobody
 	runs   []*running
 }
 
@@ -474,6 +475,19 @@ func (w *world) wait(d time.Duration) {
 }
 
 func (w *world) check() {
+	var live []*running
+	for _, r := range w.runs {
+		select {
+		case <-r.done:
+		default:
+			if r.store.Store == w.store {
+				live = append(live, r)
+			}
+		}
+	}
+	if m := masters(live...); len(m) > 1 && !w.stolen {
+		w.fault("two masters at one instant: %v", m)
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	on := map[string]string{}
