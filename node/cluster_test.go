@@ -186,6 +186,9 @@ func TestStopMovesSelfStoppingVMs(t *testing.T) {
 		if v := w.tail().State.VMs["vm1"]; v.Generation != 2 {
 			t.Errorf("vm1: %+v", v)
 		}
+		if g := a.cfg.Memory.Closed("vm1"); g != 1 {
+			t.Errorf("generation %d of vm1 is closed on a, though 1 was acknowledged", g)
+		}
 		a = w.start("a", a.memory)
 		w.until("a is back", 40*time.Second, func() bool { return w.tail().State.Members["a"].Left == "" })
 		w.wait(10 * time.Second)
