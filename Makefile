@@ -4,14 +4,15 @@ GO            ?= go
 GOLANGCI_LINT ?= github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 PLATFORMS     := linux/amd64 linux/arm64 freebsd/amd64 freebsd/arm64
 
-.PHONY: build test lint vet-all bench soak mutants
+.PHONY: build test lint vet-all bench soak rounds mutants
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -o hoster-ha .
 
-# Every test, with the race detector.
+# Every test, with the race detector, and the simulator's 2,000 schedules without.
 test:
 	$(GO) test -race -timeout 15m ./...
+	$(GO) test -timeout 10m -run TestRandom ./sim
 
 # The linters, and all four platforms built and vetted.
 lint: vet-all
@@ -33,7 +34,13 @@ bench:
 mutants:
 	$(GO) run ./mutants
 
-# The long list: HOSTER_HA_ROUNDS (100) rounds of killed, stopped and frozen
-# masters with VMs, judged by the ledger and by the VMs' own records.
+# Random schedules in the simulator for as long as HOSTER_HA_SOAK says;
+# HOSTER_HA_SOAK_FILE keeps the count, so that the next one goes on.
+soak: export HOSTER_HA_SOAK ?= 10m
 soak:
+	$(GO) test -tags soak -run TestSoak -count 1 -timeout 0 ./sim
+
+# The rounds with real processes: HOSTER_HA_ROUNDS (100) rounds of killed, stopped and frozen
+# masters with VMs, judged by the ledger and by the VMs' own records.
+rounds:
 	$(GO) test -run '^$$' -bench '^BenchmarkHundredRounds$$' -benchtime 1x -timeout 60m ./integration

@@ -3,6 +3,7 @@ module github.com/hoster-ha/hoster-ha
 go 1.26.0
 
 require (
+	github.com/anishathalye/porcupine v1.3.1
 	github.com/atc0005/go-nagios v0.19.0
 	github.com/coreos/go-systemd/v22 v22.7.0
 	github.com/go-viper/mapstructure/v2 v2.4.0

@@ -6,7 +6,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
+	"time"
 
 	"github.com/go-viper/mapstructure/v2"
 	"github.com/knadh/koanf/parsers/yaml"
@@ -104,7 +106,8 @@ func Load(flags *pflag.FlagSet) (*Settings, error) {
 	}
 	var s Settings
 	if err := k.UnmarshalWithConf("", &s, koanf.UnmarshalConf{DecoderConfig: decoder(&s, false)}); err != nil {
-		return nil, fmt.Errorf("settings: %w", err)
+		_, culprit, _ := strings.Cut(strings.Join(strings.Fields(err.Error()), " "), "error(s): ")
+		return nil, fmt.Errorf("settings: %s", culprit)
 	}
 	s.Config, s.TimingsGiven, s.ListenGiven = path, timings, listen
 	// A store named on the command line is the one, whatever else is set.
@@ -129,6 +132,9 @@ func loadFile(k *koanf.Koanf, path string, known *pflag.FlagSet) error {
 		return fmt.Errorf("--config %s: %w", path, err)
 	}
 	for key := range k.Raw() {
+		if k.Get(key) == nil {
+			return fmt.Errorf("--config %s: %s has no value", path, key)
+		}
 		if key != sectionDriver && key != sectionSnapshots && known.Lookup(key) == nil {
 			return fmt.Errorf("--config %s: unknown key %q", path, key)
 		}
@@ -170,9 +176,31 @@ func decoder(into any, strict bool) *mapstructure.DecoderConfig {
 		tag = "yaml"
 	}
 	return &mapstructure.DecoderConfig{
-		DecodeHook: mapstructure.StringToTimeDurationHookFunc(), Result: into, WeaklyTypedInput: !strict,
-		TagName: tag,
+		DecodeHook: mapstructure.ComposeDecodeHookFunc(
+			exact, mapstructure.StringToTimeDurationHookFunc(), mapstructure.StringToBasicTypeHookFunc(),
+		),
+		Result: into, TagName: tag,
 	}
+}
+
+// exact refuses what would be rewritten on the way: a duration without a unit, a
+// number that is not whole or too large, a value that is not there.
+func exact(from, to reflect.Type, value any) (any, error) {
+	switch {
+	case value == nil:
+		return nil, errors.New("it has no value")
+	case to == reflect.TypeFor[time.Duration]():
+		if text, ok := value.(string); from != to && (!ok || text == "") {
+			return nil, fmt.Errorf("%v: a duration has a unit, such as 30s", value)
+		}
+	case to.Kind() == reflect.Int:
+		if from.Kind() != reflect.Int && from.Kind() != reflect.String {
+			return nil, fmt.Errorf("%v: a whole number", value)
+		}
+	case to.Kind() == reflect.String && from.Kind() != reflect.String:
+		return nil, fmt.Errorf("%v: a text; quote it", value)
+	}
+	return value, nil
 }
 
 func (s *Settings) defaults() error {

@@ -57,12 +57,15 @@ func (w *watch) find(ctx context.Context) (bool, error) {
 	if errors.Is(err, persistence.ErrNotFound) {
 		return false, nil
 	}
-	var c record.Cluster
-	if err == nil {
-		err = record.Open(record.KindCluster, obj.Value, &c)
+	if err != nil {
+		return false, err
+	}
+	c, err := record.OpenCluster(obj.Value)
+	if err != nil {
+		return false, err
 	}
 	w.cluster = c.ID
-	return err == nil, err
+	return true, nil
 }
 
 func (w *watch) entries(ctx context.Context) ([]*ledger.Entry, error) {

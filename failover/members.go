@@ -54,9 +54,26 @@ func (p *plan) goesOn(n string, hb *record.Heartbeat) {
 		p.setMember(n, func(m *ledger.Member) { m.Proof = proof })
 		p.because("the silence of %s proves %s", n, proof)
 	}
+	p.reopen(n)
 	if hb.URL != m.URL || hb.Version != m.Version {
 		p.setMember(n, func(m *ledger.Member) { m.URL, m.Version = hb.URL, hb.Version })
 		p.because("%s is version %s at %s", n, hb.Version, hb.URL)
+	}
+}
+
+// reopen gives a host's own VMs the next generation where it has closed theirs: it
+// had stopped them to move them, and its acknowledgement was never taken.
+func (p *plan) reopen(n string) {
+	if m := p.s.Members[n]; m.Fence != nil || m.Left != "" {
+		return
+	}
+	for _, host := range p.Inventories[n].Stopped(p.s.Members[n].Admitted) {
+		v, known := p.s.VMs[host.Name]
+		if known && v.Owner == n && host.Closed == v.Generation && v.Generation == p.Tail.State.VMs[host.Name].Generation {
+			v.Generation++
+			p.s.VMs[host.Name] = v
+			p.because("%s starts again on %s: its move was given up", host.Name, n)
+		}
 	}
 }
 

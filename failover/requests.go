@@ -232,6 +232,15 @@ func (p *plan) confirmFenced(r *record.Request, m ledger.Member) (string, error)
 		return "", fmt.Errorf("a cluster in debug mode confirms no fence")
 	case k.Standing == lease.Alive:
 		return "", fmt.Errorf("%s lives: its heartbeat was seen to move", r.Node)
+	case k.Standing == lease.Unreadable && k.Still && r.Heartbeat == 0 && r.Incarnation == m.Admitted:
+		// Its last record cannot be read and stands still: no number can be named.
+		if m.Fence == nil {
+			p.fence(r.Node, "confirmed by the operator to run nothing")
+		} else if m.Fence.Proof != "" {
+			return fmt.Sprintf("%s is fenced already, proof: %s", r.Node, m.Fence.Proof), nil
+		}
+		p.proved(r.Node, ledger.ProvedOperator)
+		return r.Node + " is taken to run nothing", nil
 	case k.Last != nil && (k.Last.Incarnation != r.Incarnation || k.Last.Seq > r.Heartbeat):
 		return "", fmt.Errorf("%s wrote a newer heartbeat than the one confirmed (%s %d)", r.Node, r.Incarnation, r.Heartbeat)
 	case m.Fence != nil && m.Fence.Proof != "":

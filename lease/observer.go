@@ -72,6 +72,7 @@ type window struct {
 	reads   int           // answered reads since, spaced an interval or more
 	counted time.Duration // beginning of the last of them
 	seen    map[string]uint64
+	gone    map[string]bool // incarnations that a later one calls over
 	raw     string
 	node    Node
 	any     bool
@@ -127,7 +128,7 @@ func (o *Observer) Claimed(m Mastership, ended time.Duration) {
 func (o *Observer) Saw(node string, r Reading) {
 	w := o.nodes[node]
 	if w == nil {
-		w = &window{date: r.Ended, seen: map[string]uint64{}}
+		w = &window{date: r.Ended, seen: map[string]uint64{}, gone: map[string]bool{}}
 		w.node.Standing = Unseen
 		o.nodes[node] = w
 	}
@@ -154,14 +155,17 @@ func (w *window) sawValid(hb *record.Heartbeat, r Reading, t Timings, changed bo
 	k := &w.node
 	k.Problem = nil
 	newer := hb.Seq > w.seen[hb.Incarnation]
+	if hb.Over != "" {
+		w.gone[hb.Over] = true
+	}
 	if newer {
-		known := w.seen[hb.Incarnation] > 0
 		w.seen[hb.Incarnation] = hb.Seq
 		switch {
 		case k.Last != nil && k.Last.Incarnation == hb.Incarnation:
 			k.Numbers++
 			k.Last = hb
-		case !known:
+		case !w.gone[hb.Incarnation]:
+			// What a late write shows of one that is over is never the newest.
 			k.Numbers = 1
 			k.Last = hb
 		}

@@ -335,7 +335,9 @@ func (h *host) operate(vm, what string, f func() error) {
 		if what == "start" || err != nil {
 			h.problem(vm, text)
 		}
-		kick(h.n.kickHost)
+		if err == nil { // what failed waits for the next beat
+			kick(h.n.kickHost)
+		}
 	})
 }
 

@@ -87,6 +87,7 @@ func (h *host) inventory(ctx context.Context, tail ledger.Stored, asked bool) *r
 	for _, vm := range h.vms {
 		hv := record.HostVM{
 			Name: vm.Name, State: vm.State, Generation: n.cfg.Memory.Running(vm.Name), Problem: h.problems[vm.Name],
+			Closed: n.cfg.Memory.Closed(vm.Name),
 		}
 		if _, starting := open[vm.Name]; starting && vm.State == record.VMStopped {
 			hv.State = record.VMUnknown

@@ -104,8 +104,8 @@ func (n *Node) identify(ctx context.Context) error {
 	case err != nil:
 		return err
 	}
-	var c record.Cluster
-	if err := record.Open(record.KindCluster, obj.Value, &c); err != nil {
+	c, err := record.OpenCluster(obj.Value)
+	if err != nil {
 		return fmt.Errorf("%w: %s of %s: %w", ErrCluster, clusterKey, n.cfg.StoreURL, err)
 	}
 	if known != "" && known != c.ID {

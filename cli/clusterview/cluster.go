@@ -42,9 +42,11 @@ func Identify(ctx context.Context, s persistence.Store) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := record.Open(record.KindCluster, obj.Value, &c.Cluster); err != nil {
+	found, err := record.OpenCluster(obj.Value)
+	if err != nil {
 		return nil, fmt.Errorf("%w: %s: %w", node.ErrCluster, clusterKey, err)
 	}
+	c.Cluster = *found
 	c.Ledger = ledger.New(s, c.ID)
 	return c, nil
 }

@@ -58,7 +58,7 @@ func seqOf(name string) (seq uint64, ok bool) {
 		return 0, false
 	}
 	seq, err := strconv.ParseUint(digits, 10, 64)
-	return seq, err == nil && seq > 0
+	return seq, err == nil && seq > 0 && seq < 1<<62 // room for a repair to leap
 }
 
 // Mark is a number of the ledger and the hash of its entry: what a node

@@ -106,7 +106,7 @@ func (l *Ledger) Refresh(ctx context.Context) ([]Stored, error) {
 		if f < tail.Seq/perFolder {
 			continue
 		}
-		some, err := numbers(ctx, l.store, folder(f))
+		some, err := numbers(ctx, l.store, f)
 		if err != nil {
 			return nil, err
 		}
@@ -127,7 +127,7 @@ func (l *Ledger) Refresh(ctx context.Context) ([]Stored, error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := follows(tail.Mark(), next.Entry); err != nil {
+		if err := follows(tail, next.Entry); err != nil {
 			return nil, err
 		}
 		news = append(news, next)

@@ -51,15 +51,16 @@ func open(cluster string, seq uint64, data []byte) (Stored, error) {
 	return Stored{&e, record.Hash(data)}, nil
 }
 
-// numbers lists the entries of one folder, in order.
-func numbers(ctx context.Context, s persistence.Store, folder string) ([]uint64, error) {
-	names, err := s.List(ctx, folder)
+// numbers lists the entries of one folder, in order. A name that belongs into
+// another folder is nobody's: it would be looked for there.
+func numbers(ctx context.Context, s persistence.Store, number uint64) ([]uint64, error) {
+	names, err := s.List(ctx, folder(number))
 	if err != nil {
 		return nil, err
 	}
 	var seqs []uint64
 	for _, n := range names {
-		if seq, ok := seqOf(n); ok {
+		if seq, ok := seqOf(n); ok && seq/perFolder == number {
 			seqs = append(seqs, seq)
 		}
 	}
@@ -75,7 +76,8 @@ func folders(ctx context.Context, s persistence.Store) ([]uint64, error) {
 	}
 	var all []uint64
 	for _, n := range names {
-		if f, err := strconv.ParseUint(strings.TrimSuffix(n, "/"), 10, 64); err == nil {
+		name := strings.TrimSuffix(n, "/")
+		if f, err := strconv.ParseUint(name, 10, 64); err == nil && strconv.FormatUint(f, 10) == name {
 			all = append(all, f)
 		}
 	}
@@ -92,7 +94,7 @@ func Last(ctx context.Context, s persistence.Store) (uint64, error) {
 		return 0, err
 	}
 	for _, f := range slices.Backward(all) {
-		seqs, err := numbers(ctx, s, folder(f))
+		seqs, err := numbers(ctx, s, f)
 		if err != nil {
 			return 0, err
 		}
@@ -125,7 +127,7 @@ func verify(ctx context.Context, s persistence.Store, cluster string, tail Store
 		if err != nil {
 			return err
 		}
-		if err := follows(prev.Mark(), at.Entry); err != nil {
+		if err := follows(prev, at.Entry); err != nil {
 			return err
 		}
 		at = prev
@@ -136,9 +138,12 @@ func verify(ctx context.Context, s persistence.Store, cluster string, tail Store
 	return nil
 }
 
-func follows(prev Mark, next *Entry) error {
+func follows(prev Stored, next *Entry) error {
 	if next.PrevSeq != prev.Seq || next.Prev != prev.Hash {
 		return &HistoryError{Key: Key(next.Seq), Why: fmt.Sprintf("it does not continue entry %d: the chain is broken", prev.Seq)}
+	}
+	if next.Epoch < prev.Epoch {
+		return &HistoryError{Key: Key(next.Seq), Why: fmt.Sprintf("its epoch %d is lower than %d before it", next.Epoch, prev.Epoch)}
 	}
 	return nil
 }

@@ -7,8 +7,6 @@ import (
 	"iter"
 	"maps"
 	"slices"
-	"strconv"
-	"strings"
 
 	"github.com/hoster-ha/hoster-ha/persistence"
 	"github.com/hoster-ha/hoster-ha/persistence/record"
@@ -26,22 +24,15 @@ const (
 // time: all of them, or the last ones only. It ends with the first error.
 func Numbers(ctx context.Context, s persistence.Store, last int) iter.Seq2[uint64, error] {
 	return func(yield func(uint64, error) bool) {
-		names, err := s.List(ctx, Folder)
+		folders, err := folders(ctx, s)
 		if err != nil {
 			yield(0, err)
 			return
 		}
-		var folders []uint64
-		for _, n := range names {
-			if f, err := strconv.ParseUint(strings.TrimSuffix(n, "/"), 10, 64); err == nil {
-				folders = append(folders, f)
-			}
-		}
-		slices.Sort(folders)
 		from, skip := 0, 0
 		if last > 0 {
 			for from = len(folders); from > 0 && last > 0; from-- {
-				seqs, err := numbers(ctx, s, fmt.Sprintf("%s/%d", Folder, folders[from-1]))
+				seqs, err := numbers(ctx, s, folders[from-1])
 				if err != nil {
 					yield(0, err)
 					return
@@ -51,7 +42,7 @@ func Numbers(ctx context.Context, s persistence.Store, last int) iter.Seq2[uint6
 			}
 		}
 		for _, f := range folders[from:] {
-			seqs, err := numbers(ctx, s, fmt.Sprintf("%s/%d", Folder, f))
+			seqs, err := numbers(ctx, s, f)
 			if err != nil {
 				yield(0, err)
 				return

@@ -31,6 +31,18 @@ type Cluster struct {
 	Founded time.Time `json:"founded"`
 }
 
+// OpenCluster reads cluster.json.
+func OpenCluster(data []byte) (*Cluster, error) {
+	var c Cluster
+	if err := Open(KindCluster, data, &c); err != nil {
+		return nil, err
+	}
+	if c.ID == "" {
+		return nil, fmt.Errorf("%w: a cluster without an id", ErrForeign)
+	}
+	return &c, nil
+}
+
 // Heartbeat is members/<node>.json: one writer, overwritten each interval.
 type Heartbeat struct {
 	Cluster     string `json:"cluster"`

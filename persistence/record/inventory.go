@@ -47,6 +47,8 @@ type HostVM struct {
 	State      string `json:"state"`
 	Generation uint64 `json:"generation,omitempty"` // under which it runs here
 	Problem    string `json:"problem,omitempty"`    // why it does not start or stop
+	// Closed is the newest generation that was closed here for good.
+	Closed uint64 `json:"closed,omitempty"`
 	// Datasets below are of this VM: it has a disk with snapshots here.
 	Snapshots bool `json:"snapshots,omitempty"`
 }
@@ -97,6 +99,19 @@ func OpenInventory(cluster, node string, data []byte) (*Inventory, error) {
 // Newer says whether everything in it was asked for after the entry was read.
 func (i *Inventory) Newer(entry uint64) bool {
 	return i != nil && i.LedgerSeq >= entry && (!i.Provider || i.DatasetsSeq >= entry)
+}
+
+// Stopped lists the VMs that the incarnation says are stopped.
+func (i *Inventory) Stopped(incarnation string) []HostVM {
+	var stopped []HostVM
+	if i != nil && i.Complete && i.Incarnation == incarnation {
+		for _, vm := range i.VMs {
+			if vm.State == VMStopped {
+				stopped = append(stopped, vm)
+			}
+		}
+	}
+	return stopped
 }
 
 // VM finds a VM by name; nil when the host does not have it.

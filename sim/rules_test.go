@@ -1,0 +1,132 @@
+package sim
+
+import (
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// landed holds a write that has taken effect against the rules. The store is
+// locked: nothing else lands meanwhile.
+func (w *world) landed(op, key string, value []byte, who string) {
+	switch {
+	case strings.HasPrefix(key, "ledger/") && op != "create", key == "cluster.json" && op != "create":
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.violated("history", "%s: %s %s", who, op, key)
+	case strings.HasPrefix(key, "ledger/"):
+		w.ledger.made(key, value, who)
+	}
+}
+
+// checkMasters: at most one node is master at any instant. Two answers are not
+// one instant: the first is asked again after the second.
+func (w *world) checkMasters() {
+	var master *proc
+	var epoch uint64
+	for _, p := range w.running() {
+		e, ok := p.primary()
+		if p.distrusted(ok) || !ok {
+			continue
+		}
+		if master == nil {
+			master, epoch = p, e
+			continue
+		}
+		if again, still := master.primary(); still && again == epoch {
+			w.mu.Lock()
+			w.violated("one master", "%s (epoch %d) and %s (epoch %d) both take themselves for master", master.h.name, epoch, p.h.name, e)
+			w.mu.Unlock()
+		}
+	}
+}
+
+// distrusted: what promises nothing about its mastership. A host whose clock
+// stood still may take itself for master until it has looked around; so may one
+// that was robbed by force. Both end when it first says no.
+func (p *proc) distrusted(master bool) bool {
+	w := p.h.w
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if p.h.tainted && !master && !p.isPaused() {
+		p.h.tainted = false
+	}
+	return p.h.tainted
+}
+
+// settled holds the world against the rules when nothing moves.
+func (w *world) settled() {
+	w.checkMasters()
+	var masters []string
+	for _, p := range w.running() {
+		if _, ok := p.primary(); ok && !p.distrusted(ok) {
+			masters = append(masters, p.h.name)
+		}
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if m := strings.Join(masters, " and "); m != w.masters {
+		if w.masters = m; m == "" {
+			w.decide("no master")
+		} else {
+			w.decide("master: %s", m)
+		}
+	}
+	on := map[string]string{}
+	for _, n := range w.names {
+		h := w.hosts[n]
+		for _, name := range h.runs() {
+			if other := on[name]; other != "" {
+				w.violated("one place", "%s runs on %s and on %s", name, other, n)
+			}
+			on[name] = n
+		}
+	}
+	// It costs more than all the rest, and what is gone stays gone.
+	const often = 16
+	if w.settlings++; w.settlings%often == 0 {
+		w.keepAll()
+	}
+}
+
+func (w *world) keepAll() {
+	for _, n := range w.names {
+		w.hosts[n].keepsAll()
+	}
+}
+
+// keepsAll: no snapshot that ever lay on a host is gone from it; the lock is held.
+func (h *host) keepsAll() {
+	there := maps.Clone(h.aside)
+	for _, v := range h.vms {
+		for _, s := range v.disk {
+			there[s.GUID] = true
+		}
+	}
+	for _, list := range h.replicas {
+		for _, s := range list {
+			there[s.GUID] = true
+		}
+	}
+	if len(there) >= len(h.held) {
+		return
+	}
+	for _, guid := range sortedKeys(h.held) {
+		if !there[guid] {
+			h.w.violated("disks", "snapshot %s is gone from %s", guid, h.name)
+		}
+	}
+}
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
+
+var (
+	ids   = regexp.MustCompile(`\b[0-9A-HJKMNP-TV-Z]{26}\b`)
+	times = regexp.MustCompile(`complete after [0-9hms.µn]+`)
+)
+
+// masked takes out of a text what differs between two runs.
+func masked(text string) string {
+	return times.ReplaceAllString(ids.ReplaceAllString(text, "<id>"), "complete")
+}
