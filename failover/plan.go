@@ -34,10 +34,12 @@ type Input struct {
 	SinceOrder func(order uint64) time.Duration
 }
 
-// Asked is a request, with why it is void, if it is.
+// Asked is a request, with why it is void, if it is. Done: an entry has answered
+// it, and it only has to go.
 type Asked struct {
 	*record.Request
 	Void string
+	Done bool
 }
 
 // Output is a plan: at most one entry, and what to do when it is made.

@@ -24,7 +24,7 @@ func (p *plan) requests() {
 		}
 	}
 	for _, a := range p.Requests {
-		if _, done := p.Tail.State.Answers[a.ID]; done {
+		if _, done := p.Tail.State.Answers[a.ID]; done || a.Done {
 			p.out.Drop = append(p.out.Drop, a.ID)
 			continue
 		}
@@ -241,7 +241,7 @@ func (p *plan) confirmFenced(r *record.Request, m ledger.Member) (string, error)
 		}
 		p.proved(r.Node, ledger.ProvedOperator)
 		return r.Node + " is taken to run nothing", nil
-	case k.Last != nil && (k.Last.Incarnation != r.Incarnation || k.Last.Seq > r.Heartbeat):
+	case newest(k) != nil && (newest(k).Incarnation != r.Incarnation || newest(k).Seq > r.Heartbeat):
 		return "", fmt.Errorf("%s wrote a newer heartbeat than the one confirmed (%s %d)", r.Node, r.Incarnation, r.Heartbeat)
 	case m.Fence != nil && m.Fence.Proof != "":
 		return fmt.Sprintf("%s is fenced already, proof: %s", r.Node, m.Fence.Proof), nil
@@ -253,6 +253,14 @@ func (p *plan) confirmFenced(r *record.Request, m ledger.Member) (string, error)
 	}
 	p.proved(r.Node, ledger.ProvedOperator)
 	return r.Node + " is taken to run nothing", nil
+}
+
+// newest is the heartbeat that an operator can see: what lies there.
+func newest(k lease.Node) *record.Heartbeat {
+	if k.Lies != nil {
+		return k.Lies
+	}
+	return k.Last
 }
 
 func (p *plan) unfence(r *record.Request, m ledger.Member) (string, error) {

@@ -35,8 +35,9 @@ type Reading struct {
 // Node is what an observer knows of one node.
 type Node struct {
 	Standing Standing
-	// Last is the newest heartbeat read; nil if none ever was.
-	Last *record.Heartbeat
+	// Last is the newest heartbeat read; nil if none ever was. Lies is the one that
+	// was read last and lies there now: an older one, if it landed late.
+	Last, Lies *record.Heartbeat
 	// Age is how long nothing new was seen, as of the last read's beginning.
 	Age time.Duration
 	// Numbers is how many different numbers of Last's incarnation were read.
@@ -153,7 +154,7 @@ func (o *Observer) Saw(node string, r Reading) {
 // over a newer one that nobody has read.
 func (w *window) sawValid(hb *record.Heartbeat, r Reading, t Timings, changed bool) {
 	k := &w.node
-	k.Problem = nil
+	k.Problem, k.Lies = nil, hb
 	newer := hb.Seq > w.seen[hb.Incarnation]
 	if hb.Over != "" {
 		w.gone[hb.Over] = true

@@ -116,12 +116,11 @@ func (n *Node) readRequests(ctx context.Context, tail ledger.Stored) []failover.
 	for _, r := range n.listRequests(ctx) {
 		a := failover.Asked{Request: r}
 		if _, answered := tail.State.Answers[r.ID]; !answered {
-			void, err := n.void(ctx, r, tail)
-			if err != nil {
+			var err error
+			if a.Void, a.Done, err = n.void(ctx, r, tail); err != nil {
 				n.log.Warn().Err(err).Msgf("request %s waits", r.ID)
 				continue
 			}
-			a.Void = void
 		}
 		all = append(all, a)
 	}
@@ -139,36 +138,35 @@ type note struct {
 const mostSeen = 1000
 
 // void says why a request does not hold any more: an entry after the one its
-// author saw touched its node, or was a claim. It was executed already if an
-// entry names it.
-func (n *Node) void(ctx context.Context, r *record.Request, tail ledger.Stored) (string, error) {
+// author saw touched its node, or was a claim. It is done if an entry names it.
+func (n *Node) void(ctx context.Context, r *record.Request, tail ledger.Stored) (why string, done bool, err error) {
 	switch r.Action {
 	case record.ActJoin, record.ActLeave:
-		return "", nil // bound by the machine, and by the incarnation
+		return "", false, nil // bound by the machine, and by the incarnation
 	}
 	if r.Seen > tail.Seq {
-		return fmt.Sprintf("it saw entry %d, and the ledger ends at %d", r.Seen, tail.Seq), nil
+		return fmt.Sprintf("it saw entry %d, and the ledger ends at %d", r.Seen, tail.Seq), false, nil
 	}
 	if tail.Seq-r.Seen > mostSeen {
-		return fmt.Sprintf("it saw entry %d, and the ledger has gone on to %d", r.Seen, tail.Seq), nil
+		return fmt.Sprintf("it saw entry %d, and the ledger has gone on to %d", r.Seen, tail.Seq), false, nil
 	}
 	survives := r.Action == record.ActPromote || r.Action == record.ActConfirmFenced
 	for seq := tail.Seq; seq > r.Seen; {
 		e, prev, err := n.noteOf(ctx, seq)
 		if err != nil {
-			return "", err
+			return "", false, err
 		}
 		switch {
 		case slices.Contains(e.requests, r.ID):
-			return fmt.Sprintf("entry %d has executed it", seq), nil
+			return "", true, nil
 		case e.claim && !survives:
-			return fmt.Sprintf("entry %d is a newer claim", seq), nil
+			why = fmt.Sprintf("entry %d is a newer claim", seq)
 		case r.Node != "" && !e.claim && slices.Contains(e.touched, "node:"+r.Node):
-			return fmt.Sprintf("entry %d has changed %s since", seq, r.Node), nil
+			why = fmt.Sprintf("entry %d has changed %s since", seq, r.Node)
 		}
 		seq = prev
 	}
-	return "", nil
+	return why, false, nil
 }
 
 func (n *Node) noteOf(ctx context.Context, seq uint64) (note, uint64, error) {
@@ -199,7 +197,7 @@ func (n *Node) promotion(ctx context.Context, tail ledger.Stored) *record.Reques
 		if _, done := tail.State.Answers[r.ID]; done {
 			continue
 		}
-		if void, err := n.void(ctx, r, tail); err == nil && void == "" {
+		if void, done, err := n.void(ctx, r, tail); err == nil && void == "" && !done {
 			return r
 		}
 	}
