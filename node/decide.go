@@ -252,6 +252,11 @@ func (n *Node) claim(ctx context.Context, judged ledger.Stored, promoted *record
 	if masterOf(before) != masterOf(judged) || e.Seq != before.Seq+1 {
 		return
 	}
+	if promoted != nil {
+		if _, done := before.State.Answers[promoted.ID]; done {
+			return // the master was faster
+		}
+	}
 	e.Epoch++
 	e.By, e.Why = "node "+n.cfg.Name, "claim: "+n.claimReason(before)
 	s := &e.State

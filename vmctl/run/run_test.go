@@ -162,7 +162,7 @@ func TestCancelAsksFirst(t *testing.T) {
 		eventually(t, "trap", func() bool { _, err := os.Stat(dir + "/ready"); return err == nil })
 		cancel(errors.New("lease lost"))
 	}()
-	c := sh(`trap 'echo bye; exit 0' TERM; : >"$1/ready"; while :; do sleep 0.05; done`, dir)
+	c := sh(`trap 'echo bye; exit 0' TERM; sleep 60 & : >"$1/ready"; wait`, dir)
 	c.Grace = 10 * time.Second
 	res, err := run.Run(ctx, c)
 	e := failure(t, err)
