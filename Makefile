@@ -4,7 +4,7 @@ GO            ?= go
 GOLANGCI_LINT ?= github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 PLATFORMS     := linux/amd64 linux/arm64 freebsd/amd64 freebsd/arm64
 
-.PHONY: build test lint vet-all bench soak rounds mutants
+.PHONY: build test lint vet-all bench soak rounds mutants model
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -o hoster-ha .
@@ -29,6 +29,10 @@ vet-all:
 # The figures in docs/results.md.
 bench:
 	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 30m ./...
+
+# The protocol as a model, over all interleavings (installs spin where it may).
+model:
+	./model/run.sh
 
 # Each rule broken in a copy, and whether the tests notice.
 mutants:

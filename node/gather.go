@@ -161,7 +161,7 @@ func (n *Node) void(ctx context.Context, r *record.Request, tail ledger.Stored) 
 			return "", true, nil
 		case e.claim && !survives:
 			why = fmt.Sprintf("entry %d is a newer claim", seq)
-		case r.Node != "" && !e.claim && slices.Contains(e.touched, "node:"+r.Node):
+		case r.Node != "" && (!e.claim || r.Action == record.ActConfirmFenced) && slices.Contains(e.touched, "node:"+r.Node):
 			why = fmt.Sprintf("entry %d has changed %s since", seq, r.Node)
 		}
 		seq = prev

@@ -113,6 +113,9 @@ func (h *host) facts() vmctl.Facts {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if h.self != nil && !h.lowered && now >= h.deadline {
+		f.Failed = "the deadline of its VMs does not lie ahead"
+	}
 	if h.stopping {
 		f.Failed = "what ran under the lost lease is being stopped"
 	}

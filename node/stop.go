@@ -53,6 +53,10 @@ func (h *host) renewed(dated time.Duration, hb *record.Heartbeat, counted, doubt
 		// seen to have before new ones may live.
 		h.stopping = true
 		return
+	case h.deadline != 0 && !h.lowered && now >= h.deadline && me.Admitted != hb.Incarnation:
+		// One that has passed is followed by a new one only once the ledger admits
+		// this incarnation: what an earlier process left under way may come up yet.
+		return
 	}
 	next, lower := dated+hb.Timings.Stopped(), false
 	if counted && hb.Proof == record.ProofNothing && me.Proof != record.ProofElapsed &&
