@@ -228,9 +228,7 @@ func (r *repair) blockers(members []string) []string {
 func (r *repair) write(ctx context.Context, e *ledger.Entry) error {
 	t := e.State.Timings
 	for _, n := range r.left.Nodes {
-		if n.Heartbeat != nil {
-			t = t.Max(n.Heartbeat.Timings)
-		}
+		t = t.Max(e.State.InForce().Of(n.Heartbeat))
 	}
 	fmt.Fprintf(r.stdout, "watching for %s that no heartbeat moves\n", t.Timeout)
 	moved, err := r.cluster.StandStill(ctx, r.left, t.Timeout, max(t.Interval, 100*time.Millisecond))

@@ -114,6 +114,25 @@ func TestStates(t *testing.T) {
 	})
 }
 
+// A node that was not seen to have read a change of the timings is judged by the
+// longest before, too.
+func TestAliveByTheTimingsBefore(t *testing.T) {
+	bubble(t, func(t *testing.T, c *fixture) {
+		c.decide(func(s *ledger.State) {
+			s.TimingsBefore, _ = newTimings(60*time.Second, time.Second)
+			s.TimingsSeq = c.led.Tail().Seq + 1
+		})
+		c.beat("a", nil) // has read it; of b lies an older one
+		wait(20 * time.Second)
+		s := c.statusJSON()
+		for node, alive := range map[string]bool{"a": false, "b": true} {
+			if got := list(t, s, "nodes", "node", node)["alive"]; got != alive {
+				t.Errorf("%s alive: %v", node, got)
+			}
+		}
+	})
+}
+
 // One bad record of a member hides none of the others.
 func TestBadRecordsOfAMember(t *testing.T) {
 	newer := []byte(`{"format":99,"kind":"heartbeat","sum":"","body":{}}`)

@@ -43,9 +43,9 @@ func (w *watch) look(ctx context.Context) ([]*ledger.Entry, error) {
 	}
 	s := w.tail.State
 	if w.observer == nil {
-		w.observer = lease.NewObserver(boottime.Now(), s.Timings)
+		w.observer = lease.NewObserver(boottime.Now(), s.InForce())
 	}
-	w.observer.SetTimings(s.Timings)
+	w.observer.SetTimings(s.InForce())
 	for _, n := range w.members() {
 		err = errors.Join(err, w.heartbeat(ctx, n), w.inventory(ctx, n))
 	}

@@ -244,7 +244,7 @@ func (p *plan) lost(from, vm string, mv ledger.Move, c choice) *float64 {
 			if f := p.s.Members[from].Fence; f != nil && !mv.Acked {
 				switch f.Proof {
 				case ledger.ProvedElapsed:
-					ran = ran.Add(k.Last.Timings.Stopped())
+					ran = ran.Add(p.s.InForce().Of(k.Last).Stopped())
 				case ledger.ProvedOperator:
 					ran = ran.Add(k.Age)
 				}

@@ -154,7 +154,10 @@ func (p *plan) timings(r *record.Request) (string, error) {
 			return "", fmt.Errorf("%s has not read yet that the cluster is frozen; ask again", n)
 		}
 	}
-	p.s.Timings = *r.Timings
+	if was := &p.Tail.State; p.s.Timings != *r.Timings {
+		// What was in force counts on for whoever was not seen to have read this.
+		p.s.Timings, p.s.TimingsSeq, p.s.TimingsBefore = *r.Timings, p.next(), was.Timings.Max(was.TimingsBefore)
+	}
 	return fmt.Sprintf("timeout %s, interval %s", r.Timings.Timeout, r.Timings.Interval), nil
 }
 

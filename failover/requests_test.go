@@ -317,3 +317,47 @@ func TestAFloodOfRequestsIsWorkedOffInParts(t *testing.T) {
 		t.Errorf("priority %d: not in the order of asking", st.Members["b"].Priority)
 	}
 }
+
+// What was in force before is kept, the longest of each, with the number of the
+// entry that changed it last.
+func TestTimingsBeforeAreKept(t *testing.T) {
+	founded := newScene().state().Timings
+	longer, _ := lease.NewTimings(2*lease.DefaultTimeout, lease.DefaultInterval)
+	shorter, _ := lease.NewTimings(lease.DefaultTimeout/3, lease.DefaultInterval/2)
+	rare, _ := lease.NewTimings(lease.DefaultTimeout, 2*lease.DefaultInterval)
+	type timings = lease.Timings
+	for _, c := range []struct {
+		name   string
+		set    [][]timings // asked for, entry by entry
+		seq    uint64
+		before timings
+	}{
+		{"changed once", [][]timings{{shorter}}, tailSeq + 1, founded},
+		{"changed twice, the longest in between", [][]timings{{longer}, {shorter}}, tailSeq + 2, longer},
+		{"changed twice, the longest in the end", [][]timings{{shorter}, {longer}}, tailSeq + 2, founded},
+		{"changed thrice, the longest of each", [][]timings{{longer}, {rare}, {shorter}}, tailSeq + 3, longer.Max(rare)},
+		{"set to what they are", [][]timings{{founded}}, 0, timings{}},
+		{"set to what they are after a change", [][]timings{{shorter}, {shorter}}, tailSeq + 1, founded},
+		{"changed twice in one entry: no heartbeat has said the first", [][]timings{{longer, shorter}}, tailSeq + 1, founded},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := newScene(frozen)
+			for _, entry := range c.set {
+				s.Requests = nil
+				for _, ts := range entry {
+					asks(record.ActTimings, "", func(r *asked) { r.Timings = &ts })(s)
+				}
+				s.state().Answers = nil
+				st := after(s, s.plan(t))
+				s.Tail.Entry = &ledger.Entry{Cluster: "c", Seq: s.Tail.Seq + 1, Epoch: 7, Node: "a", Incarnation: "a1", State: *st}
+			}
+			st, last := s.state(), c.set[len(c.set)-1]
+			if st.Timings != last[len(last)-1] || st.TimingsSeq != c.seq {
+				t.Errorf("timings %+v of entry %d, want those of %d", st.Timings, st.TimingsSeq, c.seq)
+			}
+			if d := cmp.Diff(c.before, st.TimingsBefore); d != "" {
+				t.Error(d)
+			}
+		})
+	}
+}

@@ -45,9 +45,5 @@ func (o *Observer) NextJudgement() (time.Duration, bool) {
 	if o.master.Node == "" || w.released || w.over {
 		return 0, false
 	}
-	t := o.ledger
-	if n := o.nodes[o.master.Node]; n != nil && n.node.Last != nil {
-		t = t.Max(n.node.Last.Timings)
-	}
-	return w.date + t.Timeout, true
+	return w.date + o.ledger.Of(o.Node(o.master.Node).Last).Timeout, true
 }

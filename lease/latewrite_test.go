@@ -15,7 +15,7 @@ import (
 // each is told what the observer says at each of its reads from then on.
 func lateWrite(t *testing.T, ts lease.Timings, each func(now time.Duration, h *lease.Holder, o *lease.Observer)) {
 	t.Helper()
-	h, o := lease.NewHolder("a"), lease.NewObserver(0, ts)
+	h, o := lease.NewHolder("a"), lease.NewObserver(0, founded(ts))
 	o.Claimed(lease.Mastership{Node: "n", Incarnation: "a", Epoch: 1, Claimed: claim}, 0)
 	look := func(now time.Duration, seq uint64) {
 		quick(now.Seconds(), &record.Heartbeat{Node: "n", Incarnation: "a", Seq: seq, Epoch: 1, LedgerSeq: claim, Timings: ts})(o)

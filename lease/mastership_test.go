@@ -220,7 +220,7 @@ func TestVacancy(t *testing.T) {
 		},
 		{
 			"a ledger with a longer timeout prevails over the record's",
-			[]seen{func(o *lease.Observer) { o.SetTimings(long.Timings) }, claimed(0), still(1, 60, m1)},
+			[]seen{func(o *lease.Observer) { o.SetTimings(founded(long.Timings)) }, claimed(0), still(1, 60, m1)},
 			lease.Vacancy{},
 		},
 	} {

@@ -53,7 +53,7 @@ type Node struct {
 // docs/protocol.md. One goroutine owns it.
 type Observer struct {
 	began   time.Duration
-	ledger  Timings
+	ledger  record.InForce
 	nodes   map[string]*window
 	master  Mastership
 	mwindow window
@@ -85,12 +85,12 @@ type window struct {
 }
 
 // NewObserver begins to look at now.
-func NewObserver(now time.Duration, t Timings) *Observer {
+func NewObserver(now time.Duration, t record.InForce) *Observer {
 	return &Observer{began: now, ledger: t, nodes: map[string]*window{}}
 }
 
 // SetTimings takes over the ledger's timings.
-func (o *Observer) SetTimings(t Timings) { o.ledger = t }
+func (o *Observer) SetTimings(t record.InForce) { o.ledger = t }
 
 // Began is when the observer began to look.
 func (o *Observer) Began() time.Duration { return o.began }
@@ -134,10 +134,7 @@ func (o *Observer) Saw(node string, r Reading) {
 		o.nodes[node] = w
 	}
 	changed := r.Raw != w.raw || !w.any
-	t := o.ledger
-	if w.node.Last != nil {
-		t = t.Max(w.node.Last.Timings)
-	}
+	t := o.ledger.Of(w.node.Last)
 	if hb := r.Heartbeat; hb != nil {
 		w.sawValid(hb, r, t, changed)
 	} else {

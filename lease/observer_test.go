@@ -67,10 +67,13 @@ func torn(from, to float64, raw string) seen {
 // restart is the loss of the observer's own lease, made good.
 func restart(at float64) seen { return func(o *lease.Observer) { o.Restart(sec(at)) } }
 
+// founded are the timings of a cluster that has never had others.
+func founded(t lease.Timings) record.InForce { return record.InForce{Timings: t} }
+
 // watch lets a new observer live through all of it.
 func watch(t testing.TB, steps ...seen) *lease.Observer {
 	t.Helper()
-	o := lease.NewObserver(0, ofTimeout(t, sec(30), sec(1)))
+	o := lease.NewObserver(0, founded(ofTimeout(t, sec(30), sec(1))))
 	for _, s := range steps {
 		s(o)
 	}
@@ -83,7 +86,7 @@ func TestStanding(t *testing.T) {
 	longer.Timings = ofTimeout(t, sec(60), sec(1))
 	shorter := heartbeat(t, "a", 2)
 	shorter.Timings = ofTimeout(t, sec(10), sec(0.5))
-	longerLedger := func(o *lease.Observer) { o.SetTimings(longer.Timings) }
+	longerLedger := func(o *lease.Observer) { o.SetTimings(founded(longer.Timings)) }
 	for _, c := range []struct {
 		name  string
 		steps []seen

@@ -221,7 +221,7 @@ func live(t *rapid.T, timeout, interval time.Duration, overtaking bool) *sim {
 			rate:  1 + float64(rapid.IntRange(-10, 10).Draw(t, "permille"))/1000,
 			began: time.Duration(rapid.IntRange(1, 1000).Draw(t, "booted")) * time.Second,
 		}
-		n.observer = lease.NewObserver(n.clock(), ts)
+		n.observer = lease.NewObserver(n.clock(), founded(ts))
 		s.nodes = append(s.nodes, n)
 	}
 	s.nodes[0].other, s.nodes[1].other = s.nodes[1], s.nodes[0]

@@ -9,6 +9,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/hoster-ha/hoster-ha/lease"
+	"github.com/hoster-ha/hoster-ha/persistence/record"
 )
 
 func TestNewTimings(t *testing.T) {
@@ -104,4 +105,54 @@ func TestAcceptedTimingsFit(t *testing.T) {
 			t.Fatalf("accepted, though D + S + K + W + M is %s and 10 I is %s: %+v", sum, ten, ts)
 		}
 	})
+}
+
+// TestTimingsBefore: the ledger's timings were shortened, from T 60 to T 30. A node
+// that was not seen to have read that may have advertised the long ones in a
+// heartbeat that another hides. Whatever is judged, and the instant at which a
+// judgement may come, is by these, until it was seen.
+func TestTimingsBefore(t *testing.T) {
+	changed := record.InForce{Timings: ofTimeout(t, sec(30), sec(1)), Seq: claim + 1, Before: ofTimeout(t, sec(60), sec(1))}
+	shortened := func(o *lease.Observer) { o.SetTimings(changed) }
+	beat := func(seq, read uint64) *record.Heartbeat {
+		hb := master(t, "a", seq, 7)
+		hb.LedgerSeq = read
+		return hb
+	}
+	unread, read := beat(1, claim), beat(2, claim+1)
+	for _, c := range []struct {
+		name string
+		find func(from, to float64) seen // from the second 1 on
+		want float64                     // the second of the judgement
+	}{
+		{"its heartbeat has not read the change", func(from, to float64) seen { return still(from, to, unread) }, 61},
+		{"its heartbeat has read the change", func(from, to float64) seen { return still(from, to, read) }, 31},
+		{"none was ever read", func(from, to float64) seen { return torn(from, to, "x") }, 61},
+		{
+			"it has read the change, and an older one has landed over that",
+			func(from, to float64) seen {
+				return func(o *lease.Observer) {
+					quick(0.5, read)(o)
+					still(from, to, unread)(o)
+				}
+			}, 31,
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			begin := func(o *lease.Observer) {
+				o.Claimed(lease.Mastership{Node: "n", Incarnation: "a", Epoch: 7, Claimed: claim}, 0)
+			}
+			o := watch(t, shortened, begin, c.find(1, c.want-0.5))
+			if at, ok := o.NextJudgement(); !ok || at != sec(c.want) {
+				t.Errorf("the next judgement: %s, %t; want %g s", at, ok, c.want)
+			}
+			if k := o.Node("n"); k.Standing == lease.Stale || k.Still || o.Vacancy().Vacant {
+				t.Errorf("before %g s: %s, still %t, vacant %t", c.want, k.Standing, k.Still, o.Vacancy().Vacant)
+			}
+			o = watch(t, shortened, begin, c.find(1, c.want))
+			if k := o.Node("n"); !k.Still || !o.Vacancy().Vacant {
+				t.Errorf("at %g s: %s, still %t, vacant %t", c.want, k.Standing, k.Still, o.Vacancy().Vacant)
+			}
+		})
+	}
 }

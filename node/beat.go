@@ -125,7 +125,7 @@ func (n *Node) tail(ctx context.Context, began time.Duration) (failed string, er
 	if _, ok := n.member(); !ok {
 		return "", fmt.Errorf("%w: the cluster has forgotten %s; start it again to join anew", ErrName, n.cfg.Name)
 	}
-	n.observer.SetTimings(n.timings())
+	n.observer.SetTimings(n.inForce())
 	n.mu.Lock()
 	n.view.tailRead = began
 	n.mu.Unlock()

@@ -215,7 +215,7 @@ func (n *Node) vacant(v view, tail ledger.Stored, holder *lease.Holder) (bool, s
 		// and its record stood still).
 		return true, ""
 	default:
-		return n.now() >= v.began+s.Timings.Timeout, ""
+		return n.now() >= v.began+s.InForce().Of(n.before).Timeout, ""
 	}
 }
 

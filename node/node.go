@@ -33,7 +33,8 @@ type Node struct {
 	missing  uint64            // number that a peer has read and this node does not find
 	proved   bool              // the store honours Create
 	strangers
-	restartSafe bool // same boot, lock held, own record stood still
+	before      *record.Heartbeat // under its own name, when it started
+	restartSafe bool              // same boot, lock held, own record stood still
 
 	// Owned by the decider.
 	decider
@@ -155,11 +156,14 @@ func kick(c chan struct{}) {
 func (n *Node) now() time.Duration { return n.cfg.Clock.Now() }
 
 // timings are the cluster's, or this node's own before it has read any.
-func (n *Node) timings() lease.Timings {
+func (n *Node) timings() lease.Timings { return n.inForce().Timings }
+
+// inForce are those by which others are judged.
+func (n *Node) inForce() record.InForce {
 	if tail := n.ledger.Tail(); tail.Entry != nil {
-		return tail.State.Timings
+		return tail.State.InForce()
 	}
-	return n.cfg.Timings
+	return record.InForce{Timings: n.cfg.Timings}
 }
 
 func (n *Node) member() (ledger.Member, bool) {

@@ -45,7 +45,7 @@ func (n *Node) start(ctx context.Context) error {
 	if _, err := n.bound(); err != nil {
 		return err
 	}
-	n.observer = lease.NewObserver(n.now(), n.timings())
+	n.observer = lease.NewObserver(n.now(), n.inForce())
 	if err := n.mode(ctx); err != nil {
 		return err
 	}
@@ -61,7 +61,7 @@ func (n *Node) start(ctx context.Context) error {
 	if err := n.host.begin(); err != nil {
 		return err
 	}
-	n.observer = lease.NewObserver(n.now(), n.timings())
+	n.observer = lease.NewObserver(n.now(), n.inForce())
 	n.log.Info().Str("cluster", n.cluster).Uint64("ledger_seq", n.ledger.Tail().Seq).
 		Msgf("node failover time is: %g seconds", n.timings().Timeout.Seconds())
 	return n.newIncarnation()
@@ -226,6 +226,7 @@ func (n *Node) agree() error {
 // process that moves it is another one of this name.
 func (n *Node) alone(ctx context.Context) error {
 	first, err := n.ownRecord(ctx)
+	n.before = first
 	if err != nil || first == nil || first.Ending {
 		n.restartSafe = first != nil && first.Boot == n.cfg.Boot
 		return err

@@ -1,11 +1,15 @@
 package node
 
 import (
+	"context"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/hoster-ha/hoster-ha/lease"
+	"github.com/hoster-ha/hoster-ha/persistence"
+	"github.com/hoster-ha/hoster-ha/persistence/ledger"
 	"github.com/hoster-ha/hoster-ha/persistence/record"
 )
 
@@ -145,5 +149,105 @@ func TestFailoverUnderShorterTimings(t *testing.T) {
 		a.store.cut(errNoStore)
 		a.kill() // nothing but the deadline stops the VM
 		w.comes("vm1", "b", 3*testTimings.Timeout)
+	})
+}
+
+// late is a store that takes one heartbeat of a node without an answer and lets it
+// land over the first that says the long timings; then it calls over.
+type late struct {
+	persistence.Store
+	w    *world
+	key  string
+	held []byte
+	over func()
+}
+
+func (l *late) Put(ctx context.Context, key string, v []byte) error {
+	if key != l.key || l.over == nil {
+		return l.Store.Put(ctx, key, v)
+	}
+	if l.held == nil {
+		l.held = v
+		return fmt.Errorf("%w: it is on its way", persistence.ErrUnknown)
+	}
+	if err := l.Store.Put(ctx, key, v); err != nil {
+		return err
+	}
+	if hb, err := record.OpenHeartbeat(l.w.tail().Cluster, "a", v); err != nil || hb.Timings != longTimings {
+		return err
+	}
+	over := l.over
+	l.over = nil
+	over()
+	return l.Store.Put(ctx, key, l.held)
+}
+
+// Create hangs the store as soon as the short timings are in the ledger again.
+func (l *late) Create(ctx context.Context, key string, v []byte) error {
+	err := l.Store.Create(ctx, key, v)
+	if l.over == nil && strings.HasPrefix(key, ledger.Folder) {
+		l.w.hangs("a")
+	}
+	return err
+}
+
+// hangs cuts a node off whose calls get no answer at all.
+func (w *world) hangs(node string) {
+	for _, r := range w.runs {
+		if r.cfg.Name == node {
+			r.store.mu.Lock()
+			r.store.hang = make(chan struct{})
+			r.store.mu.Unlock()
+		}
+	}
+}
+
+// TestTimingsChangedTwiceWithinAHeartbeat: the master, a, makes the timings long,
+// has a heartbeat answered that says so, and makes them short again. An older
+// heartbeat lands over that one before b has read it, and no call of a is answered
+// any more. Its lease is good for the long D, though neither the ledger nor any
+// heartbeat that b has seen says so.
+func TestTimingsChangedTwiceWithinAHeartbeat(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		a := w.start("a", nil)
+		w.one(a)
+		b := w.start("b", nil)
+		w.standby(b)
+		w.wait(20 * time.Second)
+		w.ask(record.Request{Action: record.ActFreeze})
+		w.wait(5 * time.Second)
+		cut := time.Duration(0)
+		a.store.mu.Lock()
+		a.store.Store = &late{Store: w.store, w: w, key: record.HeartbeatKey("a"), over: func() {
+			cut = w.now()
+			w.ask(record.Request{Action: record.ActTimings, Timings: &testTimings})
+		}}
+		a.store.mu.Unlock()
+		w.wait(3 * time.Second)
+		w.ask(record.Request{Action: record.ActTimings, Timings: &longTimings})
+		w.until("the timings are short again", 10*time.Second, func() bool {
+			s := w.tail().State
+			return s.Timings == testTimings && s.TimingsBefore == longTimings
+		})
+		if until, ok := a.Lease(); !ok || until < cut+longTimings.Renew-time.Second || says(b, "a", longTimings)() {
+			t.Fatalf("not the scene: a holds its lease for %s", until-cut)
+		}
+		took := w.until("b is master", 2*longTimings.Timeout, func() bool {
+			if m := masters(a, b); len(m) > 1 {
+				t.Fatalf("two masters: %v in epoch %d, %s after the cut", m, w.tail().Epoch, w.now()-cut)
+			}
+			return len(masters(b)) == 1
+		})
+		if took < longTimings.Timeout-time.Second {
+			t.Errorf("takeover after %s", took)
+		}
+		// Its own heartbeats have read the change: the next takeover is as quick as ever.
+		c := w.start("c", nil)
+		w.standby(c)
+		w.wait(10 * time.Second)
+		b.kill()
+		if took := w.until("c is master", 2*testTimings.Timeout, func() bool { return len(masters(c)) == 1 }); took > testTimings.Timeout+testTimings.Interval {
+			t.Errorf("takeover took %s", took)
+		}
 	})
 }

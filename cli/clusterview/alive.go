@@ -8,15 +8,8 @@ import (
 	"github.com/hoster-ha/hoster-ha/persistence/record"
 )
 
-// Timings by which a node is judged: the larger of its record's and the
-// ledger's.
-func (v *View) Timings(n *Node) record.Timings {
-	t := v.Tail.State.Timings
-	if n.Heartbeat != nil {
-		t = t.Max(n.Heartbeat.Timings)
-	}
-	return t
-}
+// Timings by which a node is judged.
+func (v *View) Timings(n *Node) record.Timings { return v.Tail.State.InForce().Of(n.Heartbeat) }
 
 // age dates the heartbeats by the store's own times. A store that cannot tell
 // its time (it keeps none, or takes no writes) leaves the ages open.

@@ -19,6 +19,11 @@ const (
 // of its maps are never changed in place: a new state gets new ones.
 type State struct {
 	Timings record.Timings `json:"timings"`
+	// TimingsSeq is the number of the entry that set the timings, 0 for the founding
+	// one, and TimingsBefore the longest of all before; see record.InForce. They are
+	// kept for ever: only an observer knows which heartbeats it has seen.
+	TimingsSeq    uint64         `json:"timings_seq,omitempty"`
+	TimingsBefore record.Timings `json:"timings_before,omitzero"`
 	// Master and Incarnation, with the entry's epoch, are the mastership. Both
 	// are empty after a release.
 	Master      string `json:"master,omitempty"`
@@ -160,6 +165,11 @@ type Answer struct {
 type Conflict struct {
 	Nodes []string `json:"nodes"`
 	Why   string   `json:"why"`
+}
+
+// InForce are the timings by which others are judged.
+func (s *State) InForce() record.InForce {
+	return record.InForce{Timings: s.Timings, Seq: s.TimingsSeq, Before: s.TimingsBefore}
 }
 
 // Clone copies the state and all its maps.

@@ -273,6 +273,31 @@ func TestTimingsMax(t *testing.T) {
 	}
 }
 
+func TestTimingsOf(t *testing.T) {
+	f := record.InForce{
+		Timings: record.Timings{Interval: 2, Timeout: 20}, Seq: 8, Before: record.Timings{Interval: 1, Timeout: 60},
+	}
+	beat := func(seq uint64) *record.Heartbeat {
+		return &record.Heartbeat{LedgerSeq: seq, Timings: record.Timings{Interval: 3, Timeout: 10}}
+	}
+	for _, c := range []struct {
+		name string
+		last *record.Heartbeat
+		want record.Timings
+	}{
+		{"none was ever read", nil, record.Timings{Interval: 2, Timeout: 60}},
+		{"it was made before the entry was read", beat(7), record.Timings{Interval: 3, Timeout: 60}},
+		{"it has read the entry", beat(8), record.Timings{Interval: 3, Timeout: 20}},
+		{"it has read a later one", beat(9), record.Timings{Interval: 3, Timeout: 20}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if d := cmp.Diff(c.want, f.Of(c.last)); d != "" {
+				t.Error(d)
+			}
+		})
+	}
+}
+
 func TestIDsSortByTheirTime(t *testing.T) {
 	last := ""
 	for range 3 {

@@ -27,3 +27,26 @@ func (t Timings) Max(o Timings) Timings {
 // Stopped is how long after the date of its last renewal a node with proof
 // runs nothing any more, its own stopping done: D + S + K.
 func (t Timings) Stopped() time.Duration { return t.Renew + t.StopGrace + t.Kill }
+
+// InForce are the timings that a ledger holds, and what came before them.
+type InForce struct {
+	Timings
+	Seq    uint64  // number of the entry that set them, 0 for the founding one
+	Before Timings // the longest ever in force before
+}
+
+// Of are the timings by which others judge a node of whose heartbeats last is the
+// newest that they have read, nil if none ever was: the larger of the ledger's and
+// of what it advertised. A node that was not seen to have read the entry which set
+// the ledger's may hold a lease by any that came before, advertised by a heartbeat
+// that another has hidden.
+func (f InForce) Of(last *Heartbeat) Timings {
+	t := f.Timings
+	if last != nil {
+		t = t.Max(last.Timings)
+	}
+	if last == nil || last.LedgerSeq < f.Seq {
+		t = t.Max(f.Before)
+	}
+	return t
+}
