@@ -13,6 +13,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"github.com/hoster-ha/hoster-ha/config"
 	"github.com/hoster-ha/hoster-ha/lease"
 	"github.com/hoster-ha/hoster-ha/persistence"
@@ -29,7 +31,7 @@ func TestMain(m *testing.M) {
 			os.Unsetenv(name)
 		}
 	}
-	os.Exit(m.Run())
+	goleak.VerifyTestMain(m)
 }
 
 // fixture is a cluster written by hand: nodes a (master, epoch 1) and b, timings

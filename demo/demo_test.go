@@ -14,13 +14,15 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"go.uber.org/goleak"
 )
 
 // program is the whole of hoster-ha, built once for these tests.
 var program string
 
 func TestMain(m *testing.M) {
-	os.Exit(func() int {
+	os.Exit(func() (code int) {
 		dir, err := os.MkdirTemp("", "hoster-ha-test-")
 		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
@@ -33,7 +35,8 @@ func TestMain(m *testing.M) {
 			fmt.Fprintf(os.Stderr, "%v: %s", err, out)
 			return 1
 		}
-		return m.Run()
+		goleak.VerifyTestMain(m, goleak.Cleanup(func(c int) { code = c }))
+		return code
 	}())
 }
 

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"github.com/hoster-ha/hoster-ha/demo/vm"
 )
 
@@ -29,7 +31,7 @@ func TestMain(m *testing.M) {
 	os.Exit(run(m))
 }
 
-func run(m *testing.M) int {
+func run(m *testing.M) (code int) {
 	dir, err := os.MkdirTemp("", "hoster-ha-integration-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -55,7 +57,10 @@ func run(m *testing.M) int {
 		return 1
 	}
 	go launches()
-	return m.Run()
+	goleak.VerifyTestMain(m,
+		goleak.IgnoreTopFunction("github.com/hoster-ha/hoster-ha/integration.launches"), // it lives as long as we do
+		goleak.Cleanup(func(c int) { code = c }))
+	return code
 }
 
 // janitorEnv makes the test binary the janitor of a folder.

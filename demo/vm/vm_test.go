@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"github.com/hoster-ha/hoster-ha/demo/check"
 	"github.com/hoster-ha/hoster-ha/lease/boottime"
 	"github.com/hoster-ha/hoster-ha/vmctl"
@@ -28,7 +30,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv(asProgram) != "" && len(os.Args) > 1 && os.Args[1] == Command {
 		os.Exit(Main(context.Background(), os.Args[2:], os.Stdout, os.Stderr))
 	}
-	os.Exit(m.Run())
+	goleak.VerifyTestMain(m)
 }
 
 // lab is a root with hosts, all of whose processes end with the test.

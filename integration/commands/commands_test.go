@@ -14,13 +14,22 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"go.uber.org/goleak"
 
 	"github.com/hoster-ha/hoster-ha/cli"
 	"github.com/hoster-ha/hoster-ha/persistence/record"
 )
 
+// leakless are tests that may leave no goroutine behind.
+type leakless struct{ *testing.M }
+
+func (m leakless) Run() (code int) {
+	goleak.VerifyTestMain(m.M, goleak.Cleanup(func(c int) { code = c }))
+	return code
+}
+
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){
+	testscript.Main(leakless{m}, map[string]func(){
 		"hoster-ha": func() { os.Exit(cli.Main(context.Background(), os.Args[1:], os.Stdout, os.Stderr)) },
 	})
 }
