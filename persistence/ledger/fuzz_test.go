@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -47,6 +48,20 @@ func FuzzEntry(f *testing.F) {
 	}
 	f.Add(sealed, false)
 	f.Add(sealed[:len(sealed)-1], false)
+	// One that is compressed, whole and spoiled.
+	large := *whole
+	large.State = stateOf("a", "b")
+	large.State.VMs = map[string]ledger.VM{}
+	for i := range 400 {
+		large.State.VMs[fmt.Sprintf("vm%d", i)] = ledger.VM{Owner: "a", Generation: uint64(i)}
+	}
+	packed, err := record.Seal(record.KindEntry, large)
+	if err != nil || !bytes.Contains(packed, []byte("\n")) {
+		f.Fatalf("it is not compressed: %.200q, %v", packed, err)
+	}
+	f.Add(packed, false)
+	f.Add(packed[:len(packed)-1], false)
+	f.Add(append(bytes.Clone(packed[:len(packed)-9]), "12345678."...), false)
 	f.Add(append(bytes.Clone(sealed), "\nmore"...), false)
 	f.Add(body, true)
 	f.Add([]byte(`null`), true)

@@ -24,6 +24,7 @@ func FuzzOpenCluster(f *testing.F) {
 	f.Add(seal(f, record.KindHeartbeat, founded), false, 0, byte(0))
 	f.Add([]byte(`{"id":"c","format":1,"founder":"a","founded":"2026-01-02T03:04:05Z"}`), true, 70, byte('\n'))
 	f.Add([]byte(`null`), true, 0, byte(0))
+	f.Add([]byte(`{"id":"","format":1}`), true, 0, byte(0))
 	f.Fuzz(func(t *testing.T, data []byte, wrap bool, at int, to byte) {
 		if wrap {
 			var err error
@@ -31,19 +32,24 @@ func FuzzOpenCluster(f *testing.F) {
 				t.Skip() // no JSON, which nothing can be made of
 			}
 		}
-		var c record.Cluster
-		err := record.Open(record.KindCluster, data, &c)
-		opened(t, err == nil, err)
-		if err != nil || at < 0 || at >= len(data) {
+		c, err := record.OpenCluster(data)
+		opened(t, c != nil, err)
+		if c == nil {
+			return
+		}
+		if c.ID == "" {
+			t.Errorf("a cluster without an id: %+v", c)
+		}
+		kept(t, record.KindCluster, c, record.OpenCluster)
+		if at < 0 || at >= len(data) {
 			return
 		}
 		changed := bytes.Clone(data)
 		changed[at] = to
 		for what, other := range map[string][]byte{"changed": changed, "cut off": data[:at]} {
-			var o record.Cluster
-			err := record.Open(record.KindCluster, other, &o)
-			opened(t, err == nil, err)
-			if d := cmp.Diff(c, o); err == nil && d != "" {
+			o, err := record.OpenCluster(other)
+			opened(t, o != nil, err)
+			if d := cmp.Diff(c, o); o != nil && d != "" {
 				t.Errorf("%s at byte %d it is another cluster: %s", what, at, d)
 			}
 		}
