@@ -39,10 +39,10 @@ mutants:
 	$(GO) run ./mutants
 
 # Random schedules in the simulator for as long as HOSTER_HA_SOAK says;
-# HOSTER_HA_SOAK_FILE keeps the count, so that the next one goes on.
+# HOSTER_HA_SOAK_FILE keeps the count, so that the next one of the same build goes on.
 soak: export HOSTER_HA_SOAK ?= 10m
 soak:
-	$(GO) test -tags soak -run TestSoak -count 1 -timeout 0 ./sim
+	$(GO) test -trimpath -tags soak -run TestSoak -count 1 -timeout 0 ./sim
 
 # The rounds with real processes: HOSTER_HA_ROUNDS (100) rounds of killed, stopped and frozen
 # masters with VMs, judged by the ledger and by the VMs' own records.

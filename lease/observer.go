@@ -47,6 +47,10 @@ type Node struct {
 	// Still: what lies there, readable or not, has not changed for T.
 	Still   bool
 	Problem error
+	// Wrote is an instant after which the node certainly sent a heartbeat to this
+	// very store; 0 for never. Of one process at most one write is under way, so
+	// that only the last number that was seen may have landed late.
+	Wrote time.Duration
 }
 
 // Observer watches the other nodes' heartbeats by rules 2 to 4 of
@@ -74,6 +78,8 @@ type window struct {
 	counted time.Duration // beginning of the last of them
 	seen    map[string]uint64
 	gone    map[string]bool // incarnations that a later one calls over
+	looked  time.Duration   // beginning of the read before
+	wrote   time.Duration   // the same, of the read before the one that showed the newest number
 	raw     string
 	node    Node
 	any     bool
@@ -143,7 +149,7 @@ func (o *Observer) Saw(node string, r Reading) {
 	if node == o.master.Node {
 		o.mwindow.sawMaster(o.master, r, t, changed)
 	}
-	w.raw, w.any = r.Raw, true
+	w.raw, w.any, w.looked = r.Raw, true, r.Begun
 }
 
 // sawValid takes in a readable record. Whatever has changed begins the window
@@ -158,6 +164,7 @@ func (w *window) sawValid(hb *record.Heartbeat, r Reading, t Timings, changed bo
 	}
 	if newer {
 		w.seen[hb.Incarnation] = hb.Seq
+		k.Wrote, w.wrote = w.wrote, w.looked
 		switch {
 		case k.Last != nil && k.Last.Incarnation == hb.Incarnation:
 			k.Numbers++

@@ -339,3 +339,28 @@ func TestForget(t *testing.T) {
 		t.Error("Nodes gave away its own map")
 	}
 }
+
+// A node certainly wrote to this store after the look before the last but one that
+// showed a new number of it: the last one may have landed late.
+func TestWrote(t *testing.T) {
+	ts := ofTimeout(t, sec(30), sec(1))
+	o := lease.NewObserver(0, founded(ts))
+	for i, step := range []struct {
+		seq  uint64
+		want float64
+	}{
+		{1, 0}, // what lies there first may be years old
+		{1, 0},
+		{2, 0}, // it may have landed late
+		{3, 1}, // so may this one; the one before was sent after the look at 1 s
+		{3, 1}, // nothing new
+		{2, 1}, // an old one is no news of where it writes now
+		{4, 2}, // 3 was sent after the look at 2 s
+		{5, 5}, // 4 was sent after the look at 5 s
+	} {
+		quick(float64(i), &record.Heartbeat{Node: "n", Incarnation: "a", Seq: step.seq, Timings: ts})(o)
+		if got := o.Node("n").Wrote; got != sec(step.want) {
+			t.Errorf("look %d, number %d: wrote after %s, want %g s", i, step.seq, got, step.want)
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -22,8 +23,8 @@ func (n *Node) beats(ctx context.Context) error {
 		}
 		interval := n.timings().Interval
 		next += interval
-		if now := n.now(); next <= now {
-			next = now + interval
+		if now := n.now(); next < now {
+			next = now // the store is slow: no time of the lease is to be lost besides
 		}
 		for waiting := true; waiting; {
 			wake, judge := next, false
@@ -92,11 +93,34 @@ func (n *Node) beat(ctx context.Context) error {
 			n.log.Info().Str("incarnation", holder.Incarnation()).Msg("lease held")
 		}
 	}
-	n.host.renewed(renewal.Dated(), hb, counted, putErr == nil && failed != "")
+	if dated, shared := n.sharedSince(renewal.Dated()); counted {
+		n.host.renewed(renewal.Dated(), hb, true)
+	} else if putErr == nil && failed != "" && shared {
+		n.host.renewed(dated, hb, false)
+	}
 	n.note(began, answered, hb, counted, failed, errors.Join(tailErr, putErr))
 	n.lookAll(ctx)
 	n.publish()
 	return nil
+}
+
+// sharedSince dates a heartbeat that was answered by a store whose history is in
+// doubt. Whoever could judge this node's silence has to have written to this very
+// store since then: a host that finds another store in the place of its own, a
+// missing mount or an old copy, has its heartbeats answered and is silent for the
+// others all the same.
+func (n *Node) sharedSince(dated time.Duration) (time.Duration, bool) {
+	for name, m := range n.ledger.Tail().State.Members {
+		if name == n.cfg.Name || !m.Candidate() {
+			continue
+		}
+		wrote := n.observer.Node(name).Wrote
+		if wrote == 0 {
+			return 0, false
+		}
+		dated = min(dated, wrote)
+	}
+	return dated, true
 }
 
 // tail reads the ledger and says whether its history is in doubt; that it
@@ -185,6 +209,7 @@ func (n *Node) put(ctx context.Context, hb *record.Heartbeat) error {
 	if err != nil {
 		return err
 	}
+	n.sent = data
 	return n.lanes.heartbeat.Put(ctx, record.HeartbeatKey(n.cfg.Name), data)
 }
 
@@ -251,6 +276,9 @@ func (n *Node) stranger(ctx context.Context) error {
 	obj, err := n.lanes.heartbeat.Get(ctx, record.HeartbeatKey(n.cfg.Name))
 	if err != nil {
 		return nil //nolint:nilerr // an unread record tells nothing; the renewal itself will fail
+	}
+	if bytes.Equal(obj.Value, n.sent) {
+		return nil
 	}
 	hb, err := record.OpenHeartbeat(n.cluster, n.cfg.Name, obj.Value)
 	if err != nil || slices.Contains(n.mine, hb.Incarnation) {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/hoster-ha/hoster-ha/failover"
 	"github.com/hoster-ha/hoster-ha/lease"
+	"github.com/hoster-ha/hoster-ha/persistence"
 	"github.com/hoster-ha/hoster-ha/persistence/ledger"
 	"github.com/hoster-ha/hoster-ha/persistence/record"
 )
@@ -53,6 +54,9 @@ func (n *Node) decide(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, deadline, errors.New("the lease has ended"))
 	defer cancel()
+	if n.getView().doubt() != "" {
+		return // this may be another store: nothing is sent there again
+	}
 	if !n.ledger.Settled() {
 		if err := n.ledger.Settle(ctx); err != nil {
 			n.log.Warn().Err(err).Msg("the last entry is not settled")
@@ -125,19 +129,24 @@ func (n *Node) append(ctx context.Context, e *ledger.Entry) bool {
 		}
 	}
 	err := n.ledger.Append(ctx, e)
-	if err != nil {
-		n.log.Warn().Err(err).Uint64("seq", e.Seq).Msgf("entry not made: %s", e.Why)
+	switch {
+	case errors.Is(err, persistence.ErrUnknown):
+		n.log.Warn().Err(err).Uint64("seq", e.Seq).Str("id", e.ID).Msgf("it is open whether the entry is made: %s", e.Why)
 		return false
-	}
-	// What is acted on is remembered first.
-	if err := n.remember(); err != nil {
-		n.log.Error().Err(err).Msg("the newest entry is not remembered: nothing is done about it before it is")
+	case err != nil:
+		n.log.Warn().Err(err).Uint64("seq", e.Seq).Str("id", e.ID).Msgf("entry not made: %s", e.Why)
 		return false
 	}
 	n.mu.Lock()
 	n.stats.Entries++
 	n.mu.Unlock()
 	n.log.Info().Uint64("seq", e.Seq).Uint64("epoch", e.Epoch).Str("by", e.By).Msg(e.Why)
+	if len(e.Requests) > 0 || slices.ContainsFunc(e.Touched, func(t string) bool {
+		vm, ok := strings.CutPrefix(t, "vm:")
+		return ok && e.State.VMs[vm].Owner == n.cfg.Name
+	}) {
+		kick(n.kickBeat) // what starts here starts when the entry has been read back
+	}
 	kick(n.kickHost)
 	return true
 }

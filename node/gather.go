@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -20,7 +21,7 @@ func (n *Node) readInventories(ctx context.Context, tail ledger.Stored, v view) 
 			delete(n.inventories, m)
 		}
 	}
-	for m := range tail.State.Members {
+	for _, m := range slices.Sorted(maps.Keys(tail.State.Members)) {
 		hb := v.own
 		if m != n.cfg.Name {
 			hb = v.nodes[m].Last

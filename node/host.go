@@ -110,6 +110,9 @@ func (h *host) facts() vmctl.Facts {
 	}
 	if tail := n.ledger.Tail(); tail.Entry != nil {
 		f.State, f.Renew = &tail.State, tail.State.Timings.Renew
+		// What is acted on has been read and is remembered.
+		remembered, _ := n.cfg.Memory.Tail()
+		f.Made = n.ledger.Made() || remembered < tail.Seq
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -283,7 +286,7 @@ func (h *host) runs(vm vmctl.VM, v ledger.VM) {
 	if busy || vm.State != record.VMRunning {
 		return
 	}
-	if generation, open := m.Unresolved()[vm.Name]; open {
+	if generation, open := m.Unresolved()[vm.Name]; open && !m.Again(vm.Name) {
 		if err := m.Resolved(vm.Name, generation, true); err != nil {
 			h.problem(vm.Name, err.Error())
 			return

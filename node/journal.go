@@ -18,7 +18,8 @@ func (h *host) ended(vm string) error {
 }
 
 // journal is local memory, as the gate writes starts into it: what an earlier
-// process left unresolved stays so until the VM is seen to run, or a reboot.
+// process left unresolved stays so until the VM is seen to run by nothing else's
+// doing, or a reboot.
 type journal struct {
 	*local.Memory
 	h *host
@@ -28,8 +29,11 @@ func (j journal) Issued(vm string, generation uint64) error {
 	j.h.mu.Lock()
 	orphan := j.h.orphans[vm]
 	j.h.mu.Unlock()
-	if _, open := j.Unresolved()[vm]; open && !orphan {
+	switch _, open := j.Unresolved()[vm]; {
+	case open && !orphan:
 		return errors.New("an earlier start has not certainly ended")
+	case open:
+		return j.IssuedAgain(vm, generation)
 	}
 	return j.Memory.Issued(vm, generation)
 }
@@ -37,11 +41,11 @@ func (j journal) Issued(vm string, generation uint64) error {
 func (j journal) Resolved(vm string, generation uint64, running bool) error {
 	j.h.mu.Lock()
 	orphan := j.h.orphans[vm]
-	if running {
-		delete(j.h.orphans, vm)
-	}
 	j.h.mu.Unlock()
-	if orphan && !running {
+	switch {
+	case orphan && running:
+		return j.SetRunning(vm, generation)
+	case orphan:
 		return nil
 	}
 	return j.Memory.Resolved(vm, generation, running)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/hoster-ha/hoster-ha/lease"
 	"github.com/hoster-ha/hoster-ha/persistence"
@@ -20,7 +22,7 @@ func (n *Node) lookAll(ctx context.Context) {
 	ctx, cancel := context.WithTimeoutCause(ctx, n.timings().Interval/2, errors.New("no answer within half an interval"))
 	defer cancel()
 	var histories []string
-	for m := range s.Members {
+	for _, m := range n.inTurn(s.Members) {
 		if m == n.cfg.Name {
 			continue
 		}
@@ -48,6 +50,17 @@ func (n *Node) lookAll(ctx context.Context) {
 	if len(histories) > 0 {
 		n.view.forked = histories[0]
 	}
+}
+
+// inTurn lists the members, beginning with another one each beat: where reads are so
+// slow that there is time for some only, each has its turn.
+func (n *Node) inTurn(members map[string]ledger.Member) []string {
+	names := slices.Sorted(maps.Keys(members))
+	if len(names) == 0 {
+		return nil
+	}
+	first := int(n.seq % uint64(len(names)))
+	return slices.Concat(names[first:], names[:first])
 }
 
 // look reads one heartbeat. Only an answered read counts, one that finds

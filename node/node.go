@@ -28,7 +28,8 @@ type Node struct {
 	// Owned by the beat.
 	observer *lease.Observer
 	seq      uint64
-	last     *record.Heartbeat // last sent
+	last     *record.Heartbeat // last made
+	sent     []byte            // last sent
 	forked   int               // beats in a row with a peer of another history
 	missing  uint64            // number that a peer has read and this node does not find
 	proved   bool              // the store honours Create

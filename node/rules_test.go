@@ -196,8 +196,13 @@ func TestModesThatAreRefused(t *testing.T) {
 		if !errors.Is(s.err, ErrMode) {
 			t.Errorf("a standby without a cluster: %v", s.err)
 		}
+		h := w.start("h", nil, func(c *Config) { c.Mode = ModeHotBackup })
+		<-h.done
+		if !errors.Is(h.err, ErrMode) {
+			t.Errorf("a hot backup, which never claims, without a cluster: %v", h.err)
+		}
 		if names, err := w.store.List(context.Background(), ""); err != nil || len(names) > 0 {
-			t.Errorf("it wrote %v (%v)", names, err)
+			t.Errorf("they wrote %v (%v)", names, err)
 		}
 		a := w.start("a", nil)
 		w.one(a)

@@ -123,7 +123,7 @@ func (n *Node) mayFound(ctx context.Context) error {
 		return err
 	case last > 0:
 		return fmt.Errorf("%w: %s holds a ledger but no %s", ErrCluster, n.cfg.StoreURL, clusterKey)
-	case n.cfg.Mode == ModeStandby || n.cfg.Mode == ModeHotStandby:
+	case n.cfg.Role != ledger.RoleWorker && !n.founds():
 		return fmt.Errorf("%w: --ha-mode %s, but %s holds no cluster", ErrMode, n.cfg.Mode, n.cfg.StoreURL)
 	case n.cfg.Join:
 		return fmt.Errorf("%w: %s holds no cluster, and --join says that there must be one", ErrCluster, n.cfg.StoreURL)
@@ -131,6 +131,12 @@ func (n *Node) mayFound(ctx context.Context) error {
 		return fmt.Errorf("%w: %s holds no cluster, and a worker founds none", ErrCluster, n.cfg.StoreURL)
 	}
 	return nil
+}
+
+// founds says whether this node may be the first member of a cluster. One that
+// never claims would keep it without a master, and so without other members.
+func (n *Node) founds() bool {
+	return n.cfg.Role != ledger.RoleWorker && (n.cfg.Mode == ModeAuto || n.cfg.Mode == ModeMaster)
 }
 
 // found makes cluster.json, or finds that another node was faster.
@@ -160,7 +166,11 @@ func (n *Node) load(ctx context.Context) error {
 	seq, hash := n.cfg.Memory.Tail()
 	known := ledger.Mark{Seq: seq, Hash: hash}
 	err := n.ledger.Load(ctx, known)
-	if errors.Is(err, persistence.ErrNotFound) && n.cfg.Role != ledger.RoleWorker {
+	switch notFound := errors.Is(err, persistence.ErrNotFound); {
+	case notFound && !n.founds():
+		return fmt.Errorf("%w: the founding of cluster %s in %s is not finished, and this node (--role %s, --ha-mode %s) founds none",
+			ErrCluster, n.cluster, n.cfg.StoreURL, n.cfg.Role, n.cfg.Mode)
+	case notFound:
 		if err := n.prove(ctx); err != nil {
 			return err
 		}
@@ -195,18 +205,19 @@ func (n *Node) foundLedger(ctx context.Context) error {
 	return nil
 }
 
-// remember keeps the tail in local memory: a shorter or another history is
-// never followed from here on.
+// remember keeps the newest entry read in local memory: a shorter or another history
+// is never followed from here on. What was only made is not remembered: it may lie in
+// a store that was exchanged just before.
 func (n *Node) remember() error {
-	tail := n.ledger.Tail()
+	read := n.ledger.Read()
 	seq, hash := n.cfg.Memory.Tail()
 	switch {
-	case seq == tail.Seq && hash == tail.Hash:
+	case seq == read.Seq && hash == read.Hash:
 		return nil
-	case tail.Seq < seq:
-		return fmt.Errorf("ledger: %d remembered, %d read", seq, tail.Seq)
+	case read.Seq < seq:
+		return fmt.Errorf("ledger: %d remembered, %d read", seq, read.Seq)
 	}
-	return n.cfg.Memory.SetTail(tail.Seq, tail.Hash)
+	return n.cfg.Memory.SetTail(read.Seq, read.Hash)
 }
 
 // agree holds this node's settings against the cluster's.

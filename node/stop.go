@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -30,10 +31,10 @@ func (h *host) declares() string {
 
 // renewed hands the VMs their next deadline after an answered heartbeat, unless
 // the one in force has passed or the lease was lost: then nothing is kept alive
-// before all was seen stopped. Where the history is in doubt and the heartbeat
-// was answered, VMs run on: others judge by the heartbeat alone.
-func (h *host) renewed(dated time.Duration, hb *record.Heartbeat, counted, doubt bool) {
-	if h.self == nil || (!counted && !doubt) {
+// before all was seen stopped. Where the history is in doubt (not counted) and all
+// who could judge share the store, VMs run on: others judge by the heartbeat alone.
+func (h *host) renewed(dated time.Duration, hb *record.Heartbeat, counted bool) {
+	if h.self == nil {
 		return
 	}
 	now := h.n.now()
@@ -199,8 +200,8 @@ func (h *host) acknowledge(ctx context.Context, s *ledger.State, order string) {
 	if order != record.LeaveMove || !ok || !still || len(n.cfg.Memory.Unresolved()) > 0 {
 		return
 	}
-	for vm, mv := range f.Moves {
-		v := s.VMs[vm]
+	for _, vm := range slices.Sorted(maps.Keys(f.Moves)) {
+		mv, v := f.Moves[vm], s.VMs[vm]
 		ack := record.Ack{Order: f.Order, Incarnation: n.getHolder().Incarnation(), VM: vm, Generation: v.Generation}
 		h.mu.Lock()
 		done := h.acks[vm] == ack

@@ -173,7 +173,7 @@ func (l *late) Put(ctx context.Context, key string, v []byte) error {
 	if err := l.Store.Put(ctx, key, v); err != nil {
 		return err
 	}
-	if hb, err := record.OpenHeartbeat(l.w.tail().Cluster, "a", v); err != nil || hb.Timings != longTimings {
+	if hb, err := record.OpenHeartbeat(l.w.tail().Cluster, "a", v); err != nil || hb.Timings != longTimings { //nolint:contextcheck // the world is asked from outside of the node
 		return err
 	}
 	over := l.over

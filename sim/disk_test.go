@@ -19,7 +19,7 @@ var _ vmctl.Provider = disks{}
 // snapshot makes a new one of a VM; the lock is held.
 func (w *world) snapshot(vm string, h *host) record.Snapshot {
 	w.guids[vm]++
-	return record.Snapshot{GUID: fmt.Sprintf("%s-%s%d", vm, h.name, w.guids[vm]), Created: time.Now()}
+	return record.Snapshot{GUID: fmt.Sprintf("%s-%s%d", vm, h.name, w.guids[vm]), Created: time.Now().Add(time.Duration(h.wall.Load()))}
 }
 
 // hold notes that snapshots lie on a host; the lock is held.
@@ -108,7 +108,7 @@ func (d disks) Snapshot(_ context.Context, name string) error {
 	}
 	h.snap(name)
 	for _, n := range h.w.names {
-		h.w.send(name, h, h.w.hosts[n])
+		h.w.send(name, v.disk, h, h.w.hosts[n])
 	}
 	return nil
 }
@@ -128,11 +128,12 @@ type flow struct {
 	vm    string
 	every time.Duration
 	timer *time.Timer
-	p     float64 // of each receiver, each time
+	p     float64       // of each receiver, each time
+	lag   time.Duration // for how long a stream is under way
 }
 
-func (w *world) replicate(vm string, every time.Duration, p float64) {
-	f := &flow{vm: vm, every: every, p: p}
+func (w *world) replicate(vm string, every time.Duration, p float64, lag time.Duration) {
+	f := &flow{vm: vm, every: every, p: p, lag: lag}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if old := w.flows[vm]; old != nil {
@@ -155,22 +156,38 @@ func (w *world) flowOnce(f *flow) {
 		}
 		h.snap(f.vm)
 		for _, o := range w.names {
-			if f.p >= 1 || w.draw("flow", f.vm, o) < f.p {
-				w.send(f.vm, h, w.hosts[o])
+			switch {
+			case f.p < 1 && w.draw("flow", f.vm, o) >= f.p:
+			case f.lag > 0:
+				w.stream(f, h, w.hosts[o])
+			default:
+				w.send(f.vm, h.vms[f.vm].disk, h, w.hosts[o])
 			}
 		}
 	}
 	f.timer.Reset(f.every)
 }
 
-// send brings another host's replica up to the source's disk; the lock is held.
-// A disk of its own is never received over, but for one that it lost to the
+// stream sends what the disk holds now; it arrives later, whatever became of the
+// lease, the daemon or the VM meanwhile, if both hosts stay up. The lock is held.
+func (w *world) stream(f *flow, from, to *host) {
+	src, boots, at := slices.Clone(from.vms[f.vm].disk), [2]int{from.boots, to.boots}, w.now()
+	time.AfterFunc(f.lag, func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if from.on && to.on && boots == [2]int{from.boots, to.boots} && to.received[f.vm] <= at {
+			w.send(f.vm, src, from, to)
+		}
+	})
+}
+
+// send brings another host's replica up to what the source sent; the lock is
+// held. A disk of its own is never received over, but for one that it lost to the
 // source: that is set aside first, as the hosts' commands do.
-func (w *world) send(name string, from, to *host) {
+func (w *world) send(name string, src []record.Snapshot, from, to *host) {
 	if to == from || !to.on || to.spec.role == "witness" || slices.Contains(to.spec.services, name) || to.spec.noDriver {
 		return
 	}
-	src := from.vms[name].disk
 	if own := to.vms[name]; own != nil {
 		if own.running || to.starting(name) || w.ledger.owner(name) != from.name {
 			return
@@ -185,5 +202,6 @@ func (w *world) send(name string, from, to *host) {
 		to.setAside(to.replicas[name])
 	}
 	to.replicas[name] = slices.Clone(src)
+	to.received[name] = w.now()
 	to.hold(src)
 }

@@ -27,11 +27,17 @@ const (
 	driverStartFail   = "start-fail"   // nothing is started
 	driverStartHang   = "start-hang"   // unresolved after d, and it never comes up
 	driverStartLate   = "start-late"   // unresolved at once, and it comes up d later
+	driverStartLie    = "start-lie"    // it says that it started it, and nothing runs
 	driverStopFail    = "stop-fail"    // the VM runs on
+	driverStopLie     = "stop-lie"     // it says that it stopped it, and it runs on
+	driverStopReturn  = "stop-return"  // it stops, and its supervisor brings it back d later
 	driverStopHang    = "stop-hang"    // the same, when the time for it is over
 	driverKillFail    = "kill-fail"    // the VM runs on
+	driverKillLie     = "kill-lie"     // the same, and it says that it does not
 	driverListFail    = "list-fail"    // nothing is known
 	driverListUnknown = "list-unknown" // what runs is unknown
+	driverListEmpty   = "list-empty"   // it says that there is nothing
+	driverListLie     = "list-lie"     // it says that nothing runs; never twice in a row
 	driverDeadline    = "deadline-fail"
 	driverPrepareFail = "prepare-fail"
 )
@@ -89,14 +95,18 @@ func (d driver) List(context.Context) ([]vmctl.VM, error) {
 	h := d.p.h
 	h.w.mu.Lock()
 	defer h.w.mu.Unlock()
+	if find(hit, driverListEmpty) != nil {
+		return nil, nil
+	}
+	h.lied = !h.lied && find(hit, driverListLie) != nil
 	var list []vmctl.VM
 	for _, name := range sortedKeys(h.vms) {
-		s := record.VMStopped
-		if h.vms[name].running {
-			s = record.VMRunning
-		}
-		if find(hit, driverListUnknown) != nil {
+		s, v := record.VMStopped, h.vms[name]
+		switch {
+		case find(hit, driverListUnknown) != nil, v.supervisor != nil && !v.running:
 			s = record.VMUnknown
+		case v.running && !h.lied:
+			s = record.VMRunning
 		}
 		list = append(list, vmctl.VM{Name: name, State: s})
 	}
@@ -107,13 +117,16 @@ func (d driver) Start(ctx context.Context, p vmctl.Permit) error {
 	if err := p.Check(); err != nil {
 		return err
 	}
-	d.p.h.w.ledger.mayStart(d.p, p.VM())
+	d.p.h.w.ledger.mayStart(d.p, p.VM(), p.Generation())
 	hit, err := d.enter("start", p.VM())
 	if err != nil {
 		return err
 	}
 	if find(hit, driverStartFail) != nil {
 		return errors.New("no memory")
+	}
+	if find(hit, driverStartLie) != nil {
+		return d.spend(ctx, opTime)
 	}
 	if f := find(hit, driverStartHang); f != nil {
 		return fmt.Errorf("%w: %w", vmctl.ErrUnresolved, errors.Join(errRefused, d.spend(ctx, f.d)))
@@ -172,11 +185,31 @@ func (d driver) Stop(ctx context.Context, vm string) error {
 	switch {
 	case find(hit, driverStopFail) != nil:
 		return errors.Join(errors.New("the guest does not answer"), d.spend(ctx, opTime))
+	case find(hit, driverStopLie) != nil:
+		return d.spend(ctx, opTime)
 	case find(hit, driverStopHang) != nil:
 		<-orDone(ctx, d.p.dead)
 		return errors.New("it still runs")
 	}
+	if f := find(hit, driverStopReturn); f != nil {
+		return d.returns(ctx, vm, f.d)
+	}
 	return d.ends(ctx, vm, "its daemon stopped it")
+}
+
+// returns stops a VM but not its supervisor, which brings it back.
+func (d driver) returns(ctx context.Context, name string, after time.Duration) error {
+	h := d.p.h
+	h.w.mu.Lock()
+	ran := h.vms[name] != nil && h.vms[name].running
+	h.w.mu.Unlock()
+	if err := d.ends(ctx, name, "its daemon stopped it, not its supervisor"); err != nil || !ran {
+		return err
+	}
+	h.w.mu.Lock()
+	defer h.w.mu.Unlock()
+	h.supervise(name, after)
+	return nil
 }
 
 func (d driver) Kill(ctx context.Context, vm string) error {
@@ -188,6 +221,9 @@ func (d driver) Kill(ctx context.Context, vm string) error {
 		// Exclusion "instant failure": a node tries a kill that fails at once again at
 		// once, and so on, and in a bubble no time would ever pass.
 		return errors.Join(errors.New("the emulator does not end"), d.spend(ctx, opTime))
+	}
+	if find(hit, driverKillLie) != nil {
+		return d.spend(ctx, opTime)
 	}
 	return d.ends(ctx, vm, "its daemon killed it")
 }
@@ -202,6 +238,7 @@ func (d driver) ends(ctx context.Context, vm, why string) error {
 	h.w.mu.Lock()
 	defer h.w.mu.Unlock()
 	h.pending = slices.DeleteFunc(h.pending, func(c *pending) bool { return c.vm == vm && c.by == d.p })
+	h.unsupervise(vm)
 	h.down(vm, why)
 	return nil
 }

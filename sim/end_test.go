@@ -21,8 +21,14 @@ const (
 // finish stops all faults and waits until all is well again.
 func (w *world) finish() {
 	w.heal("", "")
+	_ = doStore(w, []string{storeBack})
 	for _, n := range w.names {
 		h := w.hosts[n]
+		w.mu.Lock()
+		if h.mounted != nil {
+			h.mounted, h.troubled = nil, w.now()
+		}
+		w.mu.Unlock()
 		h.resume()
 		h.wall.Store(0)
 		if p := h.live(); p != nil {

@@ -24,7 +24,8 @@ const (
 	faultLost    = "lost"    // a write lands and its answer does not come
 	faultNever   = "never"   // a write does not land, and nobody can tell
 	faultLate    = "late"    // a write lands d later, perhaps after newer ones
-	faultSlow    = "slow"    // a call takes d
+	faultSlow    = "slow"    // a call takes d on its way there
+	faultTardy   = "tardy"   // its answer takes d on its way back
 	faultFail    = "fail"    // a call fails and nothing is done
 	faultHang    = "hang"    // a call waits until the fault is lifted
 	faultOutage  = "outage"  // the store cannot be reached
@@ -35,7 +36,7 @@ const (
 )
 
 var storeFaults = []string{
-	faultLost, faultNever, faultLate, faultSlow, faultFail, faultHang, faultOutage, faultStale, faultTorn, faultMissing, faultForeign,
+	faultLost, faultNever, faultLate, faultSlow, faultTardy, faultFail, faultHang, faultOutage, faultStale, faultTorn, faultMissing, faultForeign,
 }
 
 func isRead(op string) bool { return op == "get" || op == "list" }

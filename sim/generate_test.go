@@ -54,9 +54,10 @@ func pick[T any](g *generator, of ...T) T { return of[g.IntN(len(of))] }
 // host is one of the cluster's.
 func (g *generator) host() spec { return pick(g, g.s.cluster...) }
 
-// cluster makes 2 to 5 hosts, founds the cluster and arms it.
+// cluster makes 2 to 7 hosts, founds the cluster and arms it.
 func (g *generator) cluster() {
-	n := pick(g, 2, 2, 2, 3, 3, 3, 3, 4, 4, 5)
+	n := pick(g, 2, 2, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 4, 4, 4, 5, 5, 6, 7)
+	tight := g.chance(0.35)
 	kind := pick(g, "self", "self", "none", "mixed")
 	for i := range n {
 		s, err := parseSpec(string(rune('a'+i)) + " " + g.role(i))
@@ -64,6 +65,7 @@ func (g *generator) cluster() {
 			panic(err)
 		}
 		s.rate = 1 + float64(g.IntN(21)-10)/1000
+		s.tight = tight
 		s.self = !s.noDriver && (kind == "self" || kind == "mixed" && g.chance(0.5))
 		s.onStop = pick(g, "freeze", "move", "move", "stop")
 		if g.chance(0.2) {
@@ -94,7 +96,8 @@ func (g *generator) cluster() {
 		g.add(time.Duration(i)*g.between(0, 700*time.Millisecond), "start %s", s.name)
 	}
 	for v := range g.vms {
-		g.add(3*time.Second, "replicate vm%d %s %g", v+1, g.between(time.Second, 4*time.Second), pick(g, 1, 1, 0.7, 0.4))
+		g.add(3*time.Second, "replicate vm%d %s %g %s", v+1, g.between(time.Second, 4*time.Second), pick(g, 1, 1, 0.7, 0.4),
+			pick(g, 0, 0, g.between(100*time.Millisecond, 6*time.Second)))
 	}
 	g.add(g.between(6*time.Second, 8*time.Second), "ask arm")
 }

@@ -6,7 +6,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/hoster-ha/hoster-ha/persistence/local"
 	"github.com/hoster-ha/hoster-ha/persistence/record"
 	"github.com/hoster-ha/hoster-ha/vmctl"
 )
@@ -22,25 +21,29 @@ type host struct {
 	boots  int
 	clock  *clock
 	wall   atomic.Int64 // how wrong the wall clock is
-	memory local.Backend
+	memory *memoryFiles
 	proc   *proc // nil: no daemon runs
-	wanted bool  // a daemon should run
+	// mounted is what this host sees in the store's place; nil: what all see.
+	mounted *shared
+	wanted  bool // a daemon should run
 	// forgets: its local memory was lost, and it is still a member.
 	forgets bool
 
 	vms      map[string]*vm
 	replicas map[string][]record.Snapshot
-	held     map[string]bool // guids that ever lay on this host
-	aside    map[string]bool // guids kept aside
-	limit    time.Duration   // handed to self-stopping VMs
-	timer    *time.Timer     // by which they end
-	pending  []*pending      // starts under way
+	received map[string]time.Duration // when each replica was, last
+	held     map[string]bool          // guids that ever lay on this host
+	aside    map[string]bool          // guids kept aside
+	limit    time.Duration            // handed to self-stopping VMs
+	timer    *time.Timer              // by which they end
+	pending  []*pending               // starts under way
 	// prepared is the generation for which a VM's disk was made ready here last,
 	// ran the newest under which it came up.
 	prepared, ran map[string]uint64
 
 	faults, driverFaults []*fault
 	troubled             time.Duration // when trouble of its own ended last
+	lied                 bool          // its driver did in its last answer
 	tainted              bool          // its clock stood still, or it was robbed: its word as master is not to be trusted
 }
 
@@ -50,6 +53,8 @@ type vm struct {
 	generation uint64
 	disk       []record.Snapshot // nil: a service without a disk
 	written    bool              // since the newest snapshot
+	// supervisor brings it back after it ended by itself; nil: none is about to.
+	supervisor *time.Timer
 }
 
 // pending is a start command under way.
@@ -61,8 +66,8 @@ type pending struct {
 
 func (w *world) addHost(s spec) *host {
 	h := &host{
-		w: w, name: s.name, spec: s, memory: local.Map(), vms: map[string]*vm{},
-		replicas: map[string][]record.Snapshot{}, held: map[string]bool{}, aside: map[string]bool{},
+		w: w, name: s.name, spec: s, memory: newMemory(w), vms: map[string]*vm{},
+		replicas: map[string][]record.Snapshot{}, received: map[string]time.Duration{}, held: map[string]bool{}, aside: map[string]bool{},
 		prepared: map[string]uint64{}, ran: map[string]uint64{},
 	}
 	w.mu.Lock()
@@ -105,6 +110,7 @@ func (h *host) powerOff() {
 	h.on, h.wanted, h.pending = false, false, nil
 	h.troubled = w.now()
 	for _, name := range sortedKeys(h.vms) {
+		h.unsupervise(name)
 		h.down(name, "power off")
 	}
 }
@@ -168,6 +174,35 @@ func (h *host) down(name, why string) {
 	h.w.decide("%s stopped on %s: %s", name, h.name, why)
 }
 
+// supervise lets a supervisor bring a VM up again some time later, unless it is
+// ended before; the lock is held.
+func (h *host) supervise(name string, after time.Duration) {
+	v, boot := h.vms[name], h.boots
+	if v == nil {
+		return
+	}
+	h.unsupervise(name)
+	var t *time.Timer
+	t = time.AfterFunc(after, func() {
+		h.w.mu.Lock()
+		defer h.w.mu.Unlock()
+		if v.supervisor == t && h.vms[name] == v && h.on && h.boots == boot {
+			v.supervisor = nil
+			h.w.note("%s: the supervisor of %s brings it back", h.name, name)
+			h.up(name, v.generation)
+		}
+	})
+	v.supervisor = t
+}
+
+// unsupervise ends a VM's supervisor; the lock is held.
+func (h *host) unsupervise(name string) {
+	if v := h.vms[name]; v != nil && v.supervisor != nil {
+		v.supervisor.Stop()
+		v.supervisor = nil
+	}
+}
+
 // arm sets the timer by which self-stopping VMs end; the lock is held.
 func (h *host) arm() {
 	if h.timer != nil {
@@ -210,7 +245,7 @@ func (h *host) starting(name string) bool {
 // healthySince says since when the host has had no trouble of its own; the lock
 // is held.
 func (h *host) healthySince() time.Duration {
-	if h.proc == nil || h.proc.isPaused() || len(h.faults) > 0 {
+	if h.proc == nil || h.proc.isPaused() || len(h.faults) > 0 || h.mounted != nil {
 		return h.w.now()
 	}
 	return h.troubled
@@ -220,7 +255,10 @@ func (h *host) healthySince() time.Duration {
 func (h *host) loseMemory() {
 	h.w.mu.Lock()
 	defer h.w.mu.Unlock()
-	h.memory, h.forgets = local.Map(), true
+	if h.mounted != nil || h.w.swapped != nil {
+		return // it may found a cluster where it sees none
+	}
+	h.memory, h.forgets = newMemory(h.w), true
 	clear(h.prepared)
 	clear(h.ran)
 }

@@ -91,6 +91,16 @@ var incidents = []struct {
 		}
 	}},
 	{25, func(g *generator, at time.Duration, h spec) { g.storeFault(at, h) }},
+	{10, func(g *generator, at time.Duration, h spec) { g.edge(at, h) }},
+	{3, func(g *generator, at time.Duration, h spec) { g.forgetful(at, h) }},
+	{3, func(g *generator, at time.Duration, h spec) { g.orphan(at, h) }},
+	{2, func(g *generator, at time.Duration, h spec) { // exchanged between a look and a decision
+		other := g.host()
+		g.add(at, pick(g, "power-off %s", "stop %s"), other.name)
+		decides := at + pick(g, g.between(0, 3*time.Second), g.between(9*time.Second, 12*time.Second))
+		g.add(decides, "trap %s mount op=list key=requests when=after n=%d d=%s", h.name, 1+g.IntN(3), g.lasts())
+		g.add(at+g.lasts(), "power-on %s", other.name)
+	}},
 	{12, func(g *generator, at time.Duration, h spec) { g.driverFault(at, h) }},
 	{3, func(g *generator, at time.Duration, h spec) {
 		g.add(at, "corrupt %s/%s.json %s", pick(g, "members", "members", "inventory"), h.name, pick(g, "torn", "missing", "foreign"))
@@ -100,7 +110,7 @@ var incidents = []struct {
 		g.add(at, "corrupt members/%s.json %s", h.name, pick(g, "torn", "missing", "foreign"))
 		g.add(at+g.lasts(), "power-on %s", h.name)
 	}},
-	{2, func(g *generator, at time.Duration, h spec) {
+	{4, func(g *generator, at time.Duration, h spec) {
 		g.add(at, "wall %s %s", h.name, g.between(-48*time.Hour, 48*time.Hour))
 	}},
 	{2, func(g *generator, at time.Duration, h spec) {
@@ -111,6 +121,41 @@ var incidents = []struct {
 		g.add(at, "power-off %s", h.name)
 		g.add(at, "lose-memory %s", h.name)
 		g.add(at+g.lasts(), "power-on %s", h.name)
+	}},
+	{4, func(g *generator, at time.Duration, h spec) {
+		g.add(at, "power-off %s", h.name)
+		g.add(at, "rollback-memory %s %s", h.name, g.between(100*time.Millisecond, 20*time.Second))
+		g.add(at+g.lasts(), "power-on %s", h.name)
+	}},
+	{6, func(g *generator, at time.Duration, h spec) {
+		if len(h.vms) == 0 {
+			return
+		}
+		vm, back := pick(g, h.vms...), ""
+		if g.chance(0.7) {
+			back = fmt.Sprintf(" back=%s", g.between(50*time.Millisecond, 12*time.Second))
+		}
+		g.add(at, "guest %s %s%s", h.name, vm, back)
+		if g.chance(0.5) {
+			g.add(at+g.between(0, 2*time.Second), "fault %s outage for=%s", h.name, g.lasts())
+		}
+	}},
+	{3, func(g *generator, at time.Duration, h spec) { // another store in the place of theirs
+		what := pick(g, storeEmptied, storeAnother, fmt.Sprintf("%s %s", storeBefore, g.between(time.Second, 15*time.Second)))
+		g.add(at, "store %s", what)
+		if g.chance(0.6) {
+			g.add(at+g.between(0, 2*time.Second), "crash %s", h.name)
+			g.add(at+2*time.Second+g.between(0, 2*time.Second), "start %s", h.name)
+		}
+		g.add(at+g.lasts(), "store %s", storeBack)
+	}},
+	{3, func(g *generator, at time.Duration, h spec) {
+		g.add(at, "mount %s %s", h.name, pick(g, storeEmptied, storeAnother))
+		if g.chance(0.5) {
+			g.add(at+g.between(0, 2*time.Second), "crash %s", h.name)
+			g.add(at+2*time.Second+g.between(0, 2*time.Second), "start %s", h.name)
+		}
+		g.add(at+g.lasts(), "mount %s %s", h.name, storeBack)
 	}},
 	{15, func(g *generator, at time.Duration, h spec) { g.request(at, h) }},
 }
@@ -143,6 +188,9 @@ func (g *generator) storeFault(at time.Duration, h spec) {
 		fmt.Sprintf("late op=write d=%s %s", g.between(100*time.Millisecond, 15*time.Second), writes),
 		fmt.Sprintf("slow d=%s", g.between(50*time.Millisecond, 3*time.Second)),
 		fmt.Sprintf("slow op=put d=%s", g.between(50*time.Millisecond, 6*time.Second)),
+		fmt.Sprintf("tardy op=put d=%s", g.between(50*time.Millisecond, 9*time.Second)),
+		fmt.Sprintf("tardy op=write d=%s %s", g.between(50*time.Millisecond, 9*time.Second), writes),
+		fmt.Sprintf("tardy op=get d=%s", g.between(50*time.Millisecond, 900*time.Millisecond)),
 		"fail "+reads, "fail op=write "+writes,
 		// An NFS client's cache; what is older than M is not promised to be harmless.
 		fmt.Sprintf("stale op=read d=%s %s", g.between(50*time.Millisecond, 900*time.Millisecond), reads),
@@ -154,6 +202,61 @@ func (g *generator) storeFault(at time.Duration, h spec) {
 		lasts = g.misread(h.name, lasts)
 	}
 	g.add(at, "fault %s %s p=%g for=%s", h.name, what, p, lasts)
+}
+
+// edge cuts a host off until about the end of its lease, while what the others read
+// comes slowly: there the rules of dating and judging are decided.
+func (g *generator) edge(at time.Duration, h spec) {
+	d := h.timings().Renew
+	g.add(at, "fault %s %s for=%s", h.name, pick(g, "hang op=write", "hang op=write", "hang op=write", "outage", "never op=write", "tardy op=put d=15s"), d+g.between(-1200*time.Millisecond, 500*time.Millisecond))
+	for _, o := range g.s.cluster {
+		if o.name != h.name && g.chance(0.7) {
+			g.add(at-time.Second, "fault %s %s op=get key=members d=%s for=%s", o.name, pick(g, faultTardy, faultTardy, faultSlow),
+				g.between(250*time.Millisecond, 500*time.Millisecond), 15*time.Second)
+		}
+	}
+	if g.chance(0.3) {
+		g.add(at+g.between(0, d), "fault %s late op=put key=members d=%s p=0.5 for=%s", h.name, g.between(time.Second, 10*time.Second), d)
+	}
+}
+
+// forgetful lets a host die after it gave its word, perhaps forget it, and come back:
+// its word may not have got out, or lies there for longer than it knows of it.
+func (g *generator) forgetful(at time.Duration, h spec) {
+	g.add(at, "set %s onstop=move", h.name)
+	g.add(at, "stop %s", h.name)
+	off := at + g.between(1500*time.Millisecond, 4*time.Second)
+	if g.chance(0.5) {
+		g.add(at, "fault %s fail op=write key=inventory for=%s", h.name, g.between(3*time.Second, 6*time.Second))
+		g.add(off, "crash %s", h.name)
+		g.add(off+g.between(time.Second, 5*time.Second), "start %s", h.name)
+		return
+	}
+	g.add(off, "power-off %s", h.name)
+	g.add(off, "rollback-memory %s %s", h.name, g.between(2*time.Second, 6*time.Second))
+	g.add(off, "fault %s fail op=write key=inventory for=%s", h.name, g.between(10*time.Second, 40*time.Second))
+	if g.chance(0.7) {
+		for _, o := range g.s.cluster { // nobody hears of it before it dies
+			g.add(at, "fault %s fail op=get key=inventory for=%s", o.name, off-at+2*time.Second)
+		}
+	}
+	on := off + g.between(time.Second, 5*time.Second)
+	g.add(on, "power-on %s", h.name)
+	g.add(on+g.between(8*time.Second, 20*time.Second), pick(g, "stop %s", "stop %s", "power-off %s", "fault %s outage for=20s"), h.name)
+}
+
+// orphan lets a daemon die while a start that it began is still under way, and its
+// host give up its VMs before that has come to its end.
+func (g *generator) orphan(at time.Duration, h spec) {
+	if len(h.vms) == 0 {
+		return
+	}
+	g.add(at, "fault %s start-late d=%s for=3s", h.name, g.between(8*time.Second, 45*time.Second))
+	g.add(at, "guest %s %s", h.name, pick(g, h.vms...))
+	g.add(at+g.between(1200*time.Millisecond, 2800*time.Millisecond), "crash %s", h.name)
+	g.add(at+3*time.Second, "start %s", h.name)
+	g.add(at+g.between(7*time.Second, 14*time.Second), "set %s onstop=move", h.name)
+	g.add(at+g.between(7*time.Second, 14*time.Second), pick(g, "stop %s", "stop %s", "fault %s outage for=20s"), h.name)
 }
 
 // misread bounds for how long in all one host is given wrong records. Exclusion
@@ -179,6 +282,8 @@ func (g *generator) driverFault(at time.Duration, h spec) {
 		g, "start-fail", fmt.Sprintf("start-hang d=%s", g.between(time.Second, 8*time.Second)),
 		fmt.Sprintf("start-late d=%s", g.between(time.Second, 25*time.Second)), fmt.Sprintf("start-late d=%s", g.between(time.Second, 25*time.Second)),
 		"stop-fail", "stop-hang", "kill-fail", "list-fail", "list-unknown", "deadline-fail", "prepare-fail",
+		"start-lie", "stop-lie", "kill-lie", "list-empty", "list-lie",
+		fmt.Sprintf("stop-return d=%s", g.between(50*time.Millisecond, 8*time.Second)),
 	)
 	g.add(at, "fault %s %s p=%g for=%s", h.name, what, pick(g, 1, 0.5), g.lasts())
 	// It takes something that begins for most of them to show.

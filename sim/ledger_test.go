@@ -8,6 +8,7 @@ import (
 
 	"github.com/hoster-ha/hoster-ha/persistence/ledger"
 	"github.com/hoster-ha/hoster-ha/persistence/record"
+	"github.com/hoster-ha/hoster-ha/vmctl"
 )
 
 // ledgerRules hold each entry against the one before it and against what really
@@ -18,6 +19,7 @@ type ledgerRules struct {
 	hash     string
 	executed map[string]uint64 // requests, by the entry that executed them
 	admitted map[string]bool   // incarnations that an entry has admitted
+	denied   map[string]bool   // entries of which a daemon has said that they were not made
 }
 
 // state is the newest decided state, an empty one before there is any.
@@ -47,15 +49,18 @@ func (l *ledgerRules) made(key string, value []byte, who string) {
 		w.violated("history", "entry %d lies at %s", e.Seq, key)
 	case prev == nil && (e.Seq != 1 || e.Kind != ledger.KindFound || e.Epoch != 0):
 		w.violated("history", "the first entry is %d, %s, epoch %d", e.Seq, e.Kind, e.Epoch)
+	case prev != nil && e.Kind == ledger.KindRepair:
+		l.repaired(prev, &e)
 	case prev != nil && (e.Seq != prev.Seq+1 || e.PrevSeq != prev.Seq || e.Prev != l.hash || e.Cluster != prev.Cluster):
 		w.violated("history", "entry %d of %s does not continue entry %d", e.Seq, e.Node, prev.Seq)
 	}
-	if prev != nil {
+	if prev != nil && e.Kind != ledger.KindRepair {
 		l.written(prev, &e)
 		l.ownership(prev, &e)
 		l.proofs(prev, &e)
 	}
 	l.requests(&e)
+	l.kept(&e)
 	if l.admitted == nil {
 		l.admitted = map[string]bool{}
 	}
@@ -136,6 +141,8 @@ func (l *ledgerRules) stopped(e *ledger.Entry, node, name, what string) {
 	case v == nil:
 	case v.running:
 		l.w.violated("proof", "entry %d: %s %s while it runs on %s", e.Seq, name, what, node)
+	case v.supervisor != nil && !h.spec.self:
+		l.w.violated("proof", "entry %d: %s %s while its supervisor on %s is about to bring it back", e.Seq, name, what, node)
 	case !h.spec.self && h.starting(name):
 		l.w.violated("proof", "entry %d: %s %s while a start of it on %s is under way", e.Seq, name, what, node)
 	}
@@ -153,12 +160,19 @@ func (l *ledgerRules) proofs(prev, e *ledger.Entry) {
 		if was == nil || was.Order != is.Order {
 			w.stats.fences++
 			l.silence(prev, e, n, is)
+			if prev.State.Frozen && e.State.Frozen && !strings.Contains(is.Why, "operator") {
+				w.violated("frozen", "entry %d fences %s while the cluster is frozen", e.Seq, n)
+			}
 		}
 		if is.Proof != "" && (was == nil || was.Proof == "" || was.Order != is.Order) {
 			for _, name := range sortedKeys(prev.State.VMs) {
 				if prev.State.VMs[name].Owner == n {
 					l.stopped(e, n, name, "is taken to have stopped ("+is.Proof+")")
 				}
+			}
+			l.passed(e, n, is)
+			if is.Proof == ledger.ProvedElapsed && !l.readable(n) {
+				w.violated("proof", "entry %d: the silence of %s is taken for a proof, and its record could not be read", e.Seq, n)
 			}
 		}
 	}
@@ -171,6 +185,32 @@ func (l *ledgerRules) proofs(prev, e *ledger.Entry) {
 			}
 		}
 	}
+}
+
+// passed: the deadline that the silent incarnation handed its VMs has passed when
+// time is taken for a proof.
+func (l *ledgerRules) passed(e *ledger.Entry, n string, f *ledger.Fence) {
+	h := l.w.hosts[n]
+	if f.Proof != ledger.ProvedElapsed || !h.on || !h.spec.self || h.proc == nil || h.proc.memory.Incarnation() != f.Incarnation {
+		return
+	}
+	if h.limit == vmctl.NoDeadline || h.clock.now() < h.limit {
+		l.w.violated("proof", "entry %d: the silence of %s is taken for a proof before the deadline of its VMs", e.Seq, n)
+	}
+}
+
+// readable: what lay under the node's name lately was a heartbeat of it, at least for
+// a while. The store's lock is held.
+func (l *ledgerRules) readable(n string) bool {
+	for _, v := range slices.Backward(l.w.store.versions[record.HeartbeatKey(n)]) {
+		if _, err := record.OpenHeartbeat(l.tail.Load().Cluster, n, v.value); err == nil {
+			return true
+		}
+		if v.at < l.w.now()-known {
+			return false
+		}
+	}
+	return false
 }
 
 // silence: nobody is fenced for an outage that was common to all.
@@ -212,12 +252,15 @@ func (l *ledgerRules) mayRun(h *host, name string, generation uint64) {
 
 // mayStart: a start is issued only under an incarnation that was admitted, while
 // the lease is held. No time passes between the gate's look and this one.
-func (l *ledgerRules) mayStart(p *proc, name string) {
+func (l *ledgerRules) mayStart(p *proc, name string, generation uint64) {
 	_, held := p.node.Lease()
 	l.w.mu.Lock()
 	defer l.w.mu.Unlock()
 	if id := p.memory.Incarnation(); !l.admitted[id] || !held {
 		l.w.violated("gate", "%s starts %s without a lease (%t) or under an incarnation that no entry admitted (%s)", p.h.name, name, held, id)
+	}
+	if closed := p.memory.Closed(name); closed >= generation {
+		l.w.violated("gate", "%s starts %s under generation %d; it has closed %d for good", p.h.name, name, generation, closed)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/hoster-ha/hoster-ha/persistence"
+	"github.com/hoster-ha/hoster-ha/persistence/ledger"
 	"github.com/hoster-ha/hoster-ha/persistence/record"
 )
 
@@ -26,11 +27,11 @@ var (
 
 func (l link) Get(ctx context.Context, key string) (persistence.Object, error) {
 	var o persistence.Object
+	s := l.store()
 	hit, err := l.before(ctx, "get", key)
 	if err != nil {
 		return o, err
 	}
-	s := l.p.h.w.store
 	if f := find(hit, faultStale); f != nil {
 		o, err = s.before(key, f.d)
 	} else {
@@ -44,18 +45,21 @@ func (l link) Get(ctx context.Context, key string) (persistence.Object, error) {
 	case err == nil && find(hit, faultForeign) != nil:
 		o.Value = foreign(key)
 	}
-	if aerr := l.after(ctx, "get", key); aerr != nil {
+	if aerr := l.after(ctx, "get", key, hit); aerr != nil {
 		return persistence.Object{}, aerr
 	}
 	return o, err
 }
 
 func (l link) List(ctx context.Context, folder string) ([]string, error) {
+	s, sent := l.store(), l.p.clock.now()
 	hit, err := l.before(ctx, "list", folder)
 	if err != nil {
 		return nil, err
 	}
-	s := l.p.h.w.store
+	if strings.HasPrefix(folder, ledger.Folder) {
+		l.p.listed.Store(s)
+	}
 	var names []string
 	if f := find(hit, faultStale); f != nil {
 		names, err = s.listBefore(ctx, folder, f.d)
@@ -65,8 +69,11 @@ func (l link) List(ctx context.Context, folder string) ([]string, error) {
 	if find(hit, faultMissing) != nil && len(names) > 0 {
 		names = names[:len(names)-1]
 	}
-	if aerr := l.after(ctx, "list", folder); aerr != nil {
+	if aerr := l.after(ctx, "list", folder, hit); aerr != nil {
 		return nil, aerr
+	}
+	if err == nil && strings.HasPrefix(folder, ledger.Folder) {
+		l.p.tailRead(sent)
 	}
 	return names, err
 }
@@ -85,10 +92,14 @@ func (l link) Delete(ctx context.Context, key string) error {
 
 func (l link) write(ctx context.Context, op, key string, value []byte) error {
 	value = bytes.Clone(value)
+	sent, s := l.p.renewalSent(key, value), l.store()
+	if key == record.InventoryKey(l.p.h.name) {
+		l.p.told(value)
+	}
 	hit, err := l.before(ctx, op, key)
 	if err != nil {
 		if errors.Is(err, errWaited) {
-			l.landLater(op, key, value, hit)
+			l.landLater(s, op, key, value, hit)
 			return failed(op, key, fmt.Errorf("%w: %w", persistence.ErrUnknown, err))
 		}
 		return err
@@ -96,46 +107,63 @@ func (l link) write(ctx context.Context, op, key string, value []byte) error {
 	w, who := l.p.h.w, l.p.h.name
 	if f := find(hit, faultLate); f != nil {
 		w.tell("%s: %s %s will land %s late", who, op, key, f.d)
-		l.land(op, key, value, f.d)
+		l.land(s, op, key, value, f.d)
 		return failed(op, key, persistence.ErrUnknown)
 	}
 	if find(hit, faultNever) != nil {
 		w.tell("%s: %s %s is lost on its way", who, op, key)
 		return failed(op, key, persistence.ErrUnknown)
 	}
-	err = w.land(op, key, value, who)
+	err = w.land(s, op, key, value, who)
 	if find(hit, faultLost) != nil {
 		w.tell("%s: the answer to %s %s is lost", who, op, key)
 		return failed(op, key, persistence.ErrUnknown)
 	}
-	if aerr := l.after(ctx, op, key); aerr != nil {
+	if aerr := l.after(ctx, op, key, hit); aerr != nil {
 		return failed(op, key, fmt.Errorf("%w: %w", persistence.ErrUnknown, aerr))
+	}
+	if err == nil {
+		l.p.renewalAnswered(sent)
 	}
 	return err
 }
 
+// store is the one that the host sees now under its store's name.
+func (l link) store() *shared {
+	w := l.p.h.w
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch {
+	case l.p.h.mounted != nil:
+		return l.p.h.mounted
+	case w.swapped != nil:
+		return w.swapped
+	}
+	return w.store
+}
+
 // land lets a write take effect some time later, whatever became of who sent it.
-func (l link) land(op, key string, value []byte, d time.Duration) {
+func (l link) land(s *shared, op, key string, value []byte, d time.Duration) {
 	w := l.p.h.w
 	time.AfterFunc(d, func() {
 		w.tell("%s: a late %s %s lands", l.p.h.name, op, key)
-		_ = w.land(op, key, value, l.p.h.name)
+		_ = w.land(s, op, key, value, l.p.h.name)
 	})
 }
 
 // landLater does so when the fault that held it is lifted, or half of the times.
-func (l link) landLater(op, key string, value []byte, hit []*fault) {
+func (l link) landLater(s *shared, op, key string, value []byte, hit []*fault) {
 	if l.p.h.w.draw("lands", l.p.h.name, key) < 0.5 {
 		return
 	}
 	if f := find(hit, faultSlow); f != nil && find(hit, faultHang) == nil {
-		l.land(op, key, value, f.d)
+		l.land(s, op, key, value, f.d)
 		return
 	}
 	if f := find(hit, faultHang); f != nil {
 		go func() {
 			<-f.lifted
-			l.land(op, key, value, time.Millisecond)
+			l.land(s, op, key, value, time.Millisecond)
 		}()
 	}
 }
@@ -177,16 +205,8 @@ func (l link) before(ctx context.Context, op, key string) ([]*fault, error) {
 	if f := find(hit, faultSlow); f != nil {
 		d += f.d
 	}
-	if d > 0 {
-		t := time.NewTimer(d)
-		defer t.Stop()
-		select {
-		case <-t.C:
-		case <-p.dead:
-			return hit, errDead
-		case <-ctx.Done():
-			return hit, fmt.Errorf("%w: %w", errWaited, context.Cause(ctx))
-		}
+	if err := l.wait(ctx, d); err != nil {
+		return hit, err
 	}
 	if ctx.Err() != nil {
 		return hit, fmt.Errorf("%w: %w", errWaited, context.Cause(ctx))
@@ -195,9 +215,31 @@ func (l link) before(ctx context.Context, op, key string) ([]*fault, error) {
 }
 
 // after is what happens to the answer.
-func (l link) after(_ context.Context, op, key string) error {
+func (l link) after(ctx context.Context, op, key string, hit []*fault) error {
+	if f := find(hit, faultTardy); f != nil {
+		if err := l.wait(ctx, f.d); err != nil {
+			return err
+		}
+	}
 	l.p.step(op, key, "after")
 	return l.p.gate()
+}
+
+// wait lets a call be under way for a while.
+func (l link) wait(ctx context.Context, d time.Duration) error {
+	if d == 0 {
+		return nil
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-l.p.dead:
+		return errDead
+	case <-ctx.Done():
+		return fmt.Errorf("%w: %w", errWaited, context.Cause(ctx))
+	}
 }
 
 // storeFaults are those that hit a call of this host now.

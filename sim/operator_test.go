@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/hoster-ha/hoster-ha/lease"
+	"github.com/hoster-ha/hoster-ha/node"
 	"github.com/hoster-ha/hoster-ha/persistence/ledger"
 	"github.com/hoster-ha/hoster-ha/persistence/record"
 )
@@ -104,9 +105,14 @@ func (w *world) heartbeat(n string) *record.Heartbeat {
 func (w *world) tend() {
 	s := w.ledger.state()
 	if s.Master == "" {
-		return
+		// Founded by a host that waits to be promoted.
+		for _, n := range sortedKeys(s.Members) {
+			if m := s.Members[n]; m.Candidate() && w.hosts[n].spec.promotion == node.PromotionManual {
+				_ = w.ask([]string{record.ActPromote, n})
+			}
+		}
 	}
-	if !s.Armed || s.Frozen {
+	if s.Master != "" && (!s.Armed || s.Frozen) {
 		_ = w.ask([]string{record.ActArm})
 	}
 	for _, n := range w.names {

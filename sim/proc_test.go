@@ -29,19 +29,21 @@ type proc struct {
 	done   chan struct{} // closed when all its goroutines have ended
 	once   sync.Once
 	paused atomic.Pointer[chan struct{}]
+	listed atomic.Pointer[shared] // where it looked for entries last
 	err    error
 
 	mu    sync.Mutex
 	traps []*trap
+	lease leaseBound
 }
 
 // trap is what happens to a process at its nth call of a kind.
 type trap struct {
-	what     string // crash or pause
+	what     string // crash, pause, or mount: its store is exchanged for an empty one
 	op, key  string
 	when     string // before or after
 	n        int
-	duration time.Duration // of a pause
+	duration time.Duration // of a pause, or of the exchange
 }
 
 // kill ends the process at once; what it started runs on.
@@ -156,13 +158,17 @@ func (p *proc) step(op, key, when string) {
 	p.mu.Unlock()
 	for _, t := range sprung {
 		p.h.w.tell("%s: %s %s %s %s", p.h.name, t.what, when, op, key)
-		if t.what == "crash" {
+		switch t.what {
+		case "crash":
 			p.kill()
 			p.h.w.revived(p.h)
-			continue
+		case "mount":
+			_ = p.h.w.exchange(p.h, []string{storeEmptied})
+			time.AfterFunc(t.duration, func() { _ = p.h.w.exchange(p.h, []string{storeBack}) })
+		default:
+			p.pause()
+			time.AfterFunc(t.duration, p.resume)
 		}
-		p.pause()
-		time.AfterFunc(t.duration, p.resume)
 	}
 }
 
@@ -179,13 +185,20 @@ func (f files) Write(name string, data []byte) error {
 	return f.Backend.Write(name, data)
 }
 
-var simTimings = func() lease.Timings {
+// timings are those derived from T 10 s, or ones in which every duration that only
+// makes things safer is as short as it may be, so that what cuts into it shows.
+func (s spec) timings() lease.Timings {
 	t, err := lease.NewTimings(10*time.Second, time.Second)
+	if s.tight {
+		t.StopGrace, t.Kill, t.Watchdog, t.Margin = 20*time.Millisecond, 20*time.Millisecond, 0, 200*time.Millisecond
+		t.Renew = t.Timeout - t.StopGrace - t.Kill - t.Margin
+		err = lease.CheckTimings(t)
+	}
 	if err != nil {
 		panic(err)
 	}
 	return t
-}()
+}
 
 // start runs a daemon on the host, by the same constructor as the product.
 func (h *host) start() error {
@@ -203,12 +216,12 @@ func (h *host) start() error {
 	}
 	cfg := node.Config{
 		Name: h.name, Role: s.role, Priority: s.priority, Store: link{p}, StoreURL: "memory", Memory: m,
-		Timings: simTimings, Mode: s.mode, Promotion: s.promotion, OnStop: s.onStop, Grace: s.grace, Expect: s.expect,
-		Version: s.version, Boot: boot, Log: zerolog.Nop(),
+		Timings: s.timings(), Debug: s.debug, Mode: s.mode, Promotion: s.promotion, OnStop: s.onStop, Grace: s.grace, Expect: s.expect,
+		Version: s.version, Boot: boot, Log: zerolog.New(words{p}).Level(zerolog.WarnLevel),
 		Clock: node.Clock{Now: p.now, Wall: func() time.Time { return time.Now().Add(time.Duration(h.wall.Load())) }},
 	}
 	if w.log != nil {
-		cfg.Log = zerolog.New(zerolog.ConsoleWriter{Out: w.log, NoColor: true, PartsExclude: []string{"time"}}).With().Str("node", h.name).Logger()
+		cfg.Log = zerolog.New(zerolog.MultiLevelWriter(words{p}, zerolog.ConsoleWriter{Out: w.log, NoColor: true, PartsExclude: []string{"time"}})).With().Str("node", h.name).Logger()
 	}
 	if d := (driver{p}); !s.noDriver {
 		cfg.Driver = d

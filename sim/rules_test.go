@@ -1,22 +1,93 @@
 package sim
 
 import (
+	"bytes"
+	"encoding/json"
 	"maps"
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/hoster-ha/hoster-ha/persistence/ledger"
+	"github.com/hoster-ha/hoster-ha/persistence/record"
 )
 
 // landed holds a write that has taken effect against the rules. The store is
 // locked: nothing else lands meanwhile.
-func (w *world) landed(op, key string, value []byte, who string) {
+func (w *world) landed(s *shared, op, key string, value []byte, who string) {
 	switch {
+	case s.name != "" && (strings.HasPrefix(key, "ledger/") || key == "cluster.json"):
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		// Exclusion "exchanged under a decision": between the look at the ledger and the
+		// entry that follows nothing can tell one store from another.
+		if p := w.hosts[who].proc; p != nil && p.listed.Load() == s {
+			w.violated("history", "%s: %s %s in a store that was %s", who, op, key, s.name)
+		}
 	case strings.HasPrefix(key, "ledger/") && op != "create", key == "cluster.json" && op != "create":
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		w.violated("history", "%s: %s %s", who, op, key)
 	case strings.HasPrefix(key, "ledger/"):
 		w.ledger.made(key, value, who)
+	}
+}
+
+// told holds what a host publishes of itself against what is so: whoever gives its
+// word that a VM has stopped for good has closed its generation before, durably, and
+// whoever says that nothing runs there is right.
+func (p *proc) told(value []byte) {
+	h, w := p.h, p.h.w
+	var inv record.Inventory
+	word := bytes.Contains(value, []byte(`"acks"`)) || bytes.Contains(value, []byte(`"verified_stopped":true`))
+	if !word || p.ended() || record.Open(record.KindInventory, value, &inv) != nil {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	e := w.ledger.tail.Load()
+	if e == nil {
+		return
+	}
+	for _, ack := range inv.Acks {
+		if m := h.memory.opened(h); m != nil && m.Closed(ack.VM) < ack.Generation {
+			w.violated("acknowledgement", "%s acknowledges that it stopped %s and has not closed generation %d", h.name, ack.VM, ack.Generation)
+		}
+		w.ledger.stopped(e, h.name, ack.VM, "is acknowledged")
+	}
+	for _, name := range h.runs() {
+		if _, known := e.State.VMs[name]; known && inv.VerifiedStopped {
+			w.violated("word", "%s says that nothing runs there, and %s does", h.name, name)
+		}
+	}
+}
+
+// words is the log of a daemon, as far as a rule reads it: an entry of which it
+// tells its operators that it was not made never is.
+type words struct{ p *proc }
+
+func (x words) Write(line []byte) (int, error) {
+	var said struct{ ID, Message string }
+	if !bytes.Contains(line, []byte("entry not made")) || json.Unmarshal(line, &said) != nil {
+		return len(line), nil
+	}
+	l, w := &x.p.h.w.ledger, x.p.h.w
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if l.denied == nil {
+		l.denied = map[string]bool{}
+	}
+	l.denied[said.ID] = true
+	if e := l.tail.Load(); e != nil {
+		l.kept(e)
+	}
+	return len(line), nil
+}
+
+// kept holds an entry against what was said of it; the lock is held.
+func (l *ledgerRules) kept(e *ledger.Entry) {
+	if l.denied[e.ID] {
+		l.w.violated("word", "%s has said that entry %d was not made", e.Node, e.Seq)
 	}
 }
 
@@ -64,6 +135,7 @@ func (w *world) settled() {
 			masters = append(masters, p.h.name)
 		}
 	}
+	w.leases()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if m := strings.Join(masters, " and "); m != w.masters {

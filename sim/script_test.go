@@ -34,6 +34,8 @@ type spec struct {
 	name, role      string
 	priority        int
 	self            bool    // its VMs stop themselves
+	tight           bool    // the cluster's timings leave no slack, see timings
+	debug           bool    // the cluster's debug mode
 	rate            float64 // of its clock
 	vms, services   []string
 	noDriver        bool
@@ -65,6 +67,8 @@ func (s spec) String() string {
 	}
 	add(s.priority != 0, "priority=%d", s.priority)
 	add(s.self, "self")
+	add(s.tight, "tight")
+	add(s.debug, "debug")
 	add(s.rate != 1, "rate=%g", s.rate)
 	add(len(s.vms) > 0, "vms=%s", strings.Join(s.vms, ","))
 	add(len(s.services) > 0, "services=%s", strings.Join(s.services, ","))
@@ -110,6 +114,10 @@ func (s *spec) set(word string) error {
 		s.expect, err = strconv.Atoi(value)
 	case "self":
 		s.self = true
+	case "tight":
+		s.tight = true
+	case "debug":
+		s.debug = true
 	case "rate":
 		s.rate, err = strconv.ParseFloat(value, 64)
 	case "vms":

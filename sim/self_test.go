@@ -78,12 +78,23 @@ func TestRulesAreHeld(t *testing.T) {
 		rule  string
 		spoil func(w *world)
 	}{
-		{"history", func(w *world) { _ = w.land("put", ledger.Key(1), []byte("x"), "nobody") }},
-		{"history", func(w *world) { _ = w.land("delete", ledger.Key(2), nil, "nobody") }},
-		{"history", func(w *world) { _ = w.land("create", ledger.Key(99), w.store.read(ledger.Key(2)), "nobody") }},
+		{"history", func(w *world) { _ = w.land(w.store, "put", ledger.Key(1), []byte("x"), "nobody") }},
+		{"history", func(w *world) { _ = w.land(w.store, "delete", ledger.Key(2), nil, "nobody") }},
+		{"history", func(w *world) { _ = w.land(w.store, "create", ledger.Key(99), w.store.read(ledger.Key(2)), "nobody") }},
 		{"gate", func(w *world) { w.hosts["b"].vms["vm1"] = &vm{}; w.hosts["b"].up("vm1", 1) }},
 		{"one place", func(w *world) { w.hosts["b"].vms["vm1"] = &vm{running: true}; w.mu.Unlock(); w.settled(); w.mu.Lock() }},
 		{"disks", func(w *world) { w.hosts["a"].vms["vm1"].disk = nil; w.keepAll() }},
+		{"lease", func(w *world) { w.hosts["a"].proc.lease.until = 1; w.mu.Unlock(); w.leases(); w.mu.Lock() }},
+		{"word", func(w *world) {
+			e := w.ledger.tail.Load()
+			w.ledger.denied = map[string]bool{e.ID: true}
+			w.ledger.kept(e)
+		}},
+		{"proof", func(w *world) {
+			w.ledger.passed(w.ledger.tail.Load(), "a", &ledger.Fence{
+				Proof: ledger.ProvedElapsed, Incarnation: w.hosts["a"].proc.memory.Incarnation(),
+			})
+		}},
 		{"proof", func(w *world) { w.ledger.stopped(w.ledger.tail.Load(), "a", "vm1", "is moved") }},
 	} {
 		t.Run(c.rule, func(t *testing.T) {

@@ -3,10 +3,11 @@
 package sim
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
+	"io"
 	"os"
-	"strconv"
-	"strings"
 	"testing"
 	"time"
 )
@@ -39,7 +40,8 @@ func TestSoak(t *testing.T) {
 	}
 }
 
-// soaked is how many schedules earlier soaks have run.
+// soaked is how many schedules earlier soaks of this very program have run: what
+// another build has survived says nothing of it.
 func soaked(t *testing.T) uint64 {
 	t.Helper()
 	name := os.Getenv(soakFile)
@@ -50,17 +52,41 @@ func soaked(t *testing.T) uint64 {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n, err := strconv.ParseUint(strings.TrimSpace(string(data)), 10, 64)
-	if err != nil {
+	var n uint64
+	var of string
+	if _, err := fmt.Sscan(string(data), &n, &of); err != nil {
 		t.Fatalf("%s: %v", name, err)
 	}
+	if of != build(t) {
+		t.Logf("%d schedules were run of another build: the count begins anew", n)
+		return 0
+	}
 	return n
+}
+
+// build names the program by its bytes.
+func build(t *testing.T) string {
+	t.Helper()
+	path, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		t.Fatal(err)
+	}
+	return hex.EncodeToString(h.Sum(nil))
 }
 
 func keep(t *testing.T, n uint64) {
 	t.Helper()
 	if name := os.Getenv(soakFile); name != "" {
-		if err := os.WriteFile(name, fmt.Appendln(nil, n), 0o644); err != nil {
+		if err := os.WriteFile(name, fmt.Appendln(nil, n, build(t)), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}

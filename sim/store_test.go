@@ -15,7 +15,8 @@ import (
 // shared is the store that all nodes share: the product's own memory store, and
 // a history of what lay in it, for stale readers and for the rules.
 type shared struct {
-	w *world
+	w    *world
+	name string // "" for the cluster's own; what it is otherwise
 	*memory.Store
 
 	mu       sync.Mutex // one write at a time, with what is checked of it
@@ -35,8 +36,8 @@ var outside = context.Background()
 // keptVersions bounds the history of a key: more than a bound of staleness.
 const keptVersions = 8
 
-func newShared(w *world) *shared {
-	return &shared{w: w, Store: memory.New(), versions: map[string][]version{}}
+func newShared(w *world, name string) *shared {
+	return &shared{w: w, name: name, Store: memory.New(), versions: map[string][]version{}}
 }
 
 // write lands an operation in the store, and holds it against the rules.
@@ -54,7 +55,7 @@ func (s *shared) write(op, key string, value []byte, who string) error {
 	}
 	if err == nil {
 		s.keep(key, value)
-		s.w.landed(op, key, value, who)
+		s.w.landed(s, op, key, value, who)
 	}
 	s.mu.Unlock()
 	s.w.checkMasters()

@@ -14,13 +14,18 @@ import (
 //	set H key=value                 for its next start, as in the file "cluster"
 //	pause H [d] | resume H          nothing of the daemon runs; its clock goes on
 //	stall H | unstall H             a paused guest: its clocks stand still too
-//	trap H crash|pause [op=] [key=] [when=before|after] [n=] [d=]   at its nth call
+//	trap H crash|pause|mount [op=] [key=] [when=before|after] [n=] [d=]   at its nth call
 //	wall H d                        its wall clock jumps
 //	lose-memory H                   while its daemon does not run
+//	rollback-memory H d             to what it was d ago, while its power is off
+//	guest H VM [back=]              the VM ends by itself; back: its supervisor brings it back
+//	store emptied|another|rolled-back [d]|back     what all hosts see in the store's place
+//	mount H emptied|another|back    the same for one host
+//	repair                          hoster-ha ledger repair, while no daemon runs
 //	fault H|all kind [op=] [key=] [p=] [d=] [for=]      see fault_test.go and driver_test.go
 //	heal H|all [kind]
 //	corrupt key torn|missing|foreign    in the store, until it is written again
-//	replicate VM every [p]          snapshots, each sent to each other host with chance p
+//	replicate VM every [p [lag]]    snapshots, each sent to each other host with chance p
 //	ask ...                         what an operator asks, see operator_test.go
 //	end                             all is healed; see end_test.go
 //	done                            the script ends here
@@ -32,6 +37,8 @@ func (w *world) do(words []string) error {
 		return nil
 	case "done":
 		return nil
+	case "repair":
+		return w.repair()
 	}
 	if len(args) == 0 {
 		return errors.New("what of?")
@@ -57,7 +64,8 @@ var hostVerbs map[string]func(h *host, args []string) error
 func init() {
 	worldVerbs = map[string]func(w *world, args []string) error{
 		"fault": doFault, "heal": doHeal, "corrupt": doCorrupt, "replicate": doReplicate,
-		"ask": func(w *world, args []string) error { return w.ask(args) },
+		"store": doStore,
+		"ask":   func(w *world, args []string) error { return w.ask(args) },
 	}
 	hostVerbs = map[string]func(h *host, args []string) error{
 		"start":     func(h *host, _ []string) error { return h.start() },
@@ -76,7 +84,10 @@ func init() {
 		"pause": doPause, "resume": func(h *host, _ []string) error { h.resume(); return nil },
 		"stall": doStall, "unstall": func(h *host, _ []string) error { h.resume(); return nil },
 		"trap": doTrap, "wall": doWall,
-		"lose-memory": func(h *host, _ []string) error { h.loseMemory(); return nil },
+		"lose-memory":     func(h *host, _ []string) error { h.loseMemory(); return nil },
+		"rollback-memory": doRollbackMemory,
+		"guest":           doGuest,
+		"mount":           doMount,
 	}
 }
 
@@ -213,7 +224,13 @@ func doReplicate(w *world, args []string) error {
 			return err
 		}
 	}
-	w.replicate(args[0], every, p)
+	lag := time.Duration(0)
+	if len(args) > 3 {
+		if lag, err = time.ParseDuration(args[3]); err != nil {
+			return err
+		}
+	}
+	w.replicate(args[0], every, p, lag)
 	return nil
 }
 
@@ -241,4 +258,22 @@ func doCorrupt(w *world, args []string) error {
 		return w.store.write("put", key, foreign(key), "the world")
 	}
 	return fmt.Errorf("%q is not understood", how)
+}
+
+// doGuest lets a VM end by itself, as guests do.
+func doGuest(h *host, args []string) error {
+	var back time.Duration
+	if err := options(args[1:], map[string]func(string) error{"back": duration(&back)}); err != nil {
+		return err
+	}
+	h.w.mu.Lock()
+	defer h.w.mu.Unlock()
+	if v := h.vms[args[0]]; v == nil || !v.running {
+		return nil
+	}
+	h.down(args[0], "by itself")
+	if back > 0 {
+		h.supervise(args[0], back)
+	}
+	return nil
 }

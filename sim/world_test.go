@@ -27,10 +27,12 @@ type world struct {
 	// restarts says that a process which ended by itself is started again.
 	restarts bool
 	over     bool // what comes now is no part of the script
-	// land lets a write take effect, and revived starts a daemon again: both belong
+	// land lets a write take effect, and revived starts a daemon again: these belong
 	// to the world, and to no call of a node's or its context.
-	land    func(op, key string, value []byte, who string) error
+	land    func(s *shared, op, key string, value []byte, who string) error
 	revived func(h *host)
+	// exchange puts another store into the place of a host's own.
+	exchange func(h *host, args []string) error
 
 	mu         sync.Mutex
 	names      []string // of hosts, sorted
@@ -42,6 +44,7 @@ type world struct {
 	violations []string
 	masters    string // at the last settling
 	settlings  int
+	swapped    *shared // what all hosts see in the store's place; nil: the store
 	common     []*fault
 	healed     time.Duration // when common ended last
 	flows      map[string]*flow
@@ -66,8 +69,8 @@ func (s *stats) add(o stats) {
 
 func newWorld(t *testing.T, seed uint64) *world {
 	w := &world{t: t, began: time.Now(), seed: seed, hosts: map[string]*host{}, flows: map[string]*flow{}, guids: map[string]int{}}
-	w.store = newShared(w)
-	w.land, w.revived = w.store.write, w.revive
+	w.store = newShared(w, "")
+	w.land, w.revived, w.exchange = (*shared).write, w.revive, doMount
 	w.ledger.w = w
 	return w
 }
@@ -124,17 +127,17 @@ func (w *world) broken() bool {
 // draw is a number in [0, 1) that depends on the seed, on what is drawn for and
 // on the virtual time alone.
 func (w *world) draw(what ...string) float64 {
-	h := fnv.New64a()
-	for _, s := range what {
-		_, _ = io.WriteString(h, s)
-		_, _ = h.Write([]byte{0})
-	}
-	return rand.New(rand.NewPCG(w.seed, h.Sum64()^uint64(w.now()/time.Millisecond))).Float64()
+	return rand.New(rand.NewPCG(w.seed, digest(what)^uint64(w.now()/time.Millisecond))).Float64()
 }
 
 // fixed is a number in [0, 1) that depends on what it is for alone: the time that
 // a call takes in an exact world. Ids that the program makes are left out.
 func fixed(what ...string) float64 {
+	return rand.New(rand.NewPCG(0, digest(what))).Float64()
+}
+
+// digest is a number for some words, without the ids that the program makes.
+func digest(what []string) uint64 {
 	h := fnv.New64a()
 	for _, s := range what {
 		if strings.HasPrefix(s, "requests/") || strings.HasPrefix(s, "probe/") {
@@ -143,7 +146,7 @@ func fixed(what ...string) float64 {
 		_, _ = io.WriteString(h, s)
 		_, _ = h.Write([]byte{0})
 	}
-	return rand.New(rand.NewPCG(0, h.Sum64())).Float64()
+	return h.Sum64()
 }
 
 // running lists the processes that live now, in the order of their names.

@@ -17,6 +17,9 @@ type Facts struct {
 	Renew       time.Duration // D
 	Incarnation string
 	State       *ledger.State // of the newest entry; nil is none
+	// Made: State is of an entry that this node has made and not read back since: a
+	// store that was exchanged just before would never show it to the others.
+	Made bool
 	// Failed says why the node decides and starts nothing at all; "" is well.
 	Failed string
 	// Declared is what this node's silence proves as its watchdog and driver
@@ -81,6 +84,8 @@ func (g *Gate) check(vm string) (Permit, ledger.VM, error) {
 		return no("this node holds no lease")
 	case f.Now-f.TailRead >= f.Renew:
 		return no("the ledger was not read for %s", f.Now-f.TailRead)
+	case f.Made:
+		return no("the newest entry was made here and not read back yet")
 	case s.Closed:
 		return no("the cluster has moved to another store")
 	case s.Debug:

@@ -49,6 +49,7 @@ func TestGateRefuses(t *testing.T) {
 		{"lease ends now", func(f *vmctl.Facts) { f.LeaseUntil = f.Now }, "this node holds no lease"},
 		{"lease over", func(f *vmctl.Facts) { f.LeaseUntil = f.Now - 1 }, "this node holds no lease"},
 		{"ledger read too long ago", func(f *vmctl.Facts) { f.TailRead = f.Now - f.Renew }, "the ledger was not read for 13s"},
+		{"not read back", func(f *vmctl.Facts) { f.Made = true }, "the newest entry was made here and not read back yet"},
 		{"store moved", func(f *vmctl.Facts) { f.State.Closed = true }, "the cluster has moved to another store"},
 		{"debug", func(f *vmctl.Facts) { f.State.Debug = true }, "the cluster is in debug mode"},
 		{"not armed", func(f *vmctl.Facts) { f.State.Armed = false }, "the cluster is not armed yet"},

@@ -29,6 +29,7 @@ type Ledger struct {
 	tail    Stored
 	hashes  map[uint64]string // of entries read, by number
 	pending *pending
+	read    Mark // the newest entry that was read; what was made here since lies after it
 }
 
 // pending is an entry whose Create ended without an answer.
@@ -72,8 +73,18 @@ func (l *Ledger) Load(ctx context.Context, known Mark) error {
 		return err
 	}
 	l.mu.Lock()
+	read := l.read
+	l.mu.Unlock()
+	if read.Seq < known.Seq {
+		// What was only made here is not known to be anybody else's.
+		if err := verify(ctx, l.store, l.cluster, tail, read); err != nil {
+			return err
+		}
+	}
+	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.advance(tail)
+	l.read = tail.Mark()
 	return nil
 }
 
@@ -82,6 +93,23 @@ func (l *Ledger) Tail() Stored {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.tail
+}
+
+// Made says whether the tail was made by this process and not read back since,
+// together with all between it and what was read before. Until then the others may be
+// looking at another store: one that was exchanged between a read and the write after
+// it.
+func (l *Ledger) Made() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.tail.Entry != nil && l.read.Seq < l.tail.Seq
+}
+
+// Read is the newest entry that was read from the store, not only made.
+func (l *Ledger) Read() Mark {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.read
 }
 
 // Settled says whether no write of this process is open.
@@ -94,7 +122,9 @@ func (l *Ledger) Settled() bool {
 // Refresh reads the tail anew: it must still be what it was, and entries after
 // it must continue it. It returns the entries that are new, oldest first.
 func (l *Ledger) Refresh(ctx context.Context) ([]Stored, error) {
-	tail := l.Tail()
+	l.mu.Lock()
+	tail, read := l.tail, l.read
+	l.mu.Unlock()
 	// All folders from the tail's on: the ledger may have crossed into the next,
 	// and a repair leaps far ahead.
 	all, err := folders(ctx, l.store)
@@ -118,6 +148,11 @@ func (l *Ledger) Refresh(ctx context.Context) ([]Stored, error) {
 	if err := l.unchanged(ctx, tail); err != nil {
 		return nil, err
 	}
+	if read.Seq < tail.Seq {
+		if err := verify(ctx, l.store, l.cluster, tail, read); err != nil {
+			return nil, err
+		}
+	}
 	var news []Stored
 	for _, seq := range seqs {
 		if seq <= tail.Seq {
@@ -135,6 +170,9 @@ func (l *Ledger) Refresh(ctx context.Context) ([]Stored, error) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if tail.Seq > l.read.Seq {
+		l.read = tail.Mark()
+	}
 	for _, n := range news {
 		if n.Seq > l.tail.Seq {
 			l.advance(n)

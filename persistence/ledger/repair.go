@@ -315,7 +315,8 @@ func (w *Survey) base(marks []Mark) Mark {
 }
 
 // lift gives every VM that anything knows of a generation above any that
-// anything remembers.
+// anything remembers. A host that had it under a newer generation than the entries
+// know has its disk: it is the owner.
 func (w *Survey) lift(from Stored, ev Evidence) map[string]VM {
 	vms := maps.Clone(w.vms)
 	maps.Copy(vms, from.State.VMs)
@@ -333,11 +334,18 @@ func (w *Survey) lift(from Stored, ev Evidence) map[string]VM {
 			}
 			top[vm] = max(top[vm], generation)
 		}
+		had := func(vm string, generation uint64) {
+			if v, known := vms[vm]; known && generation > v.Generation {
+				vms[vm] = VM{Owner: node, Generation: generation, Disk: v.Disk || inv.Dataset(vm) != nil}
+			}
+		}
 		for _, vm := range inv.VMs {
 			saw(vm.Name, vm.Generation, vm.State != record.VMStopped)
+			had(vm.Name, vm.Generation)
 		}
 		for _, ds := range inv.Datasets {
 			saw(ds.VM, ds.Generation, false)
+			had(ds.VM, ds.Generation)
 		}
 		for _, ack := range inv.Acks {
 			saw(ack.VM, ack.Generation, false)

@@ -276,6 +276,43 @@ func TestRepairAndRestores(t *testing.T) {
 	}
 }
 
+// The entry that moved a VM is lost: the host that had it under a newer generation
+// than any entry left knows of has its disk.
+func TestRepairFollowsTheNewestOwner(t *testing.T) {
+	p := newPast(t, 2)
+	p.add(func(e *Entry) {
+		e.State.VMs["web"] = VM{Owner: "a", Generation: 3, Snapshot: "g", Restore: true, Disk: true}
+	})
+	for name, c := range map[string]struct {
+		inv  record.Inventory
+		want VM
+	}{
+		"it ran there": {
+			record.Inventory{VMs: []record.HostVM{{Name: "web", State: record.VMRunning, Generation: 4}}},
+			VM{Owner: "b", Generation: 4 + leapGenerations, Disk: true},
+		},
+		"it had made its disk": {
+			record.Inventory{Datasets: []record.Dataset{{VM: "web", Generation: 5}}},
+			VM{Owner: "b", Generation: 5 + leapGenerations, Disk: true},
+		},
+		"it had it before": {
+			record.Inventory{Datasets: []record.Dataset{{VM: "web", Generation: 2}}},
+			VM{Owner: "a", Generation: 3 + leapGenerations, Snapshot: "g", Disk: true},
+		},
+		"a replica": {
+			record.Inventory{Datasets: []record.Dataset{{VM: "web"}}},
+			VM{Owner: "a", Generation: 3 + leapGenerations, Snapshot: "g", Disk: true},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := p.walk().Repair(p.l.Tail(), Evidence{Inventories: map[string]*record.Inventory{"b": &c.inv}})
+			if diff := cmp.Diff(c.want, e.State.VMs["web"]); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
 func TestRepairOfARepair(t *testing.T) {
 	p := newPast(t, 5)
 	p.tear(5)

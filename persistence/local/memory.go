@@ -35,6 +35,7 @@ type state struct {
 	Enrolled    []string          `json:"enrolled,omitempty"`
 	Closed      map[string]uint64 `json:"closed,omitempty"`
 	Issued      map[string]uint64 `json:"issued,omitempty"`
+	Again       map[string]bool   `json:"again,omitempty"`
 	Prepared    map[string]uint64 `json:"prepared,omitempty"`
 	Running     map[string]uint64 `json:"running,omitempty"`
 }
@@ -46,6 +47,9 @@ func (s *state) clone() *state {
 		if *m = maps.Clone(*m); *m == nil {
 			*m = map[string]uint64{}
 		}
+	}
+	if c.Again = maps.Clone(c.Again); c.Again == nil {
+		c.Again = map[string]bool{}
 	}
 	return &c
 }

@@ -18,6 +18,18 @@ func (m *Memory) Issued(vm string, generation uint64) error {
 	return m.set(func(s *state) { s.Issued[vm] = max(s.Issued[vm], generation) })
 }
 
+// IssuedAgain is Issued over a start that an earlier process left unresolved. From
+// here on a VM that runs says nothing of that one.
+func (m *Memory) IssuedAgain(vm string, generation uint64) error {
+	return m.set(func(s *state) {
+		s.Issued[vm] = max(s.Issued[vm], generation)
+		s.Again[vm] = true
+	})
+}
+
+// Again: a start was issued over one that was unresolved.
+func (m *Memory) Again(vm string) bool { return m.now.Load().Again[vm] }
+
 // Resolved writes down what became of a start: it has certainly ended, and the
 // VM runs under the generation or was not started. A newer start of the VM
 // stays unresolved.
@@ -25,6 +37,7 @@ func (m *Memory) Resolved(vm string, generation uint64, running bool) error {
 	return m.set(func(s *state) {
 		if s.Issued[vm] <= generation {
 			delete(s.Issued, vm)
+			delete(s.Again, vm)
 		}
 		if running {
 			s.Running[vm] = max(s.Running[vm], generation)
