@@ -1,0 +1,125 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// edit is a piece of source text, which has to stand exactly once in its file, and
+// what takes its place.
+type edit struct {
+	File string `yaml:"file"`
+	Old  string `yaml:"old"`
+	New  string `yaml:"new"`
+}
+
+// mutant is one broken rule.
+type mutant struct {
+	Rule string `yaml:"rule"`
+	edit `yaml:",inline"`
+	Also []edit `yaml:"also"`
+	// Packages whose tests are to notice; none: the simulator is to find it.
+	Packages []string `yaml:"packages"`
+}
+
+// How long the tests of a mutant may take, and the simulator to find one.
+const (
+	testsTake  = 5 * time.Minute
+	searchTake = 20 * time.Minute
+)
+
+// finding is what became of a mutant. Nothing noticed it if no test is red.
+type finding struct {
+	red   []string // tests, or the simulator's rules
+	after int      // schedules; 0 for tests
+}
+
+// try breaks the rule in the copy, runs what is to notice and puts it right again.
+func (m mutant) try(ctx context.Context, dir string, schedules int) (finding, error) {
+	for _, e := range append([]edit{m.edit}, m.Also...) {
+		path := filepath.Join(dir, e.File)
+		whole, err := os.ReadFile(path)
+		if err != nil {
+			return finding{}, err
+		}
+		if n := bytes.Count(whole, []byte(e.Old)); n != 1 {
+			return finding{}, fmt.Errorf("%s: its text stands there %d times", e.File, n)
+		}
+		if err := os.WriteFile(path, bytes.Replace(whole, []byte(e.Old), []byte(e.New), 1), 0o644); err != nil {
+			return finding{}, err
+		}
+		defer func() { _ = os.WriteFile(path, whole, 0o644) }()
+	}
+	if len(m.Packages) == 0 {
+		out, err := runTests(ctx, dir, searchTake, "./sim", "-v", "-run=^TestRandom$", "-sim.schedules="+strconv.Itoa(schedules))
+		return found(out), err
+	}
+	out, err := runTests(ctx, dir, testsTake, m.Packages...)
+	return noticed(out), err
+}
+
+// runTests gives what go test has printed if a test went red, nothing if none did.
+func runTests(ctx context.Context, dir string, takes time.Duration, args ...string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, takes)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "go", append([]string{"test", "-count=1", "-vet=off", "-trimpath", "-timeout=" + takes.String()}, args...)...)
+	cmd.Dir = dir
+	out, err := cmd.CombinedOutput()
+	if err == nil {
+		return nil, nil
+	}
+	if _, ok := errors.AsType[*exec.ExitError](err); !ok || ctx.Err() != nil {
+		return nil, errors.Join(context.Cause(ctx), err)
+	}
+	if bytes.Contains(out, []byte("[build failed]")) {
+		return nil, fmt.Errorf("it does not compile:\n%s", out)
+	}
+	return out, nil
+}
+
+var (
+	failed    = regexp.MustCompile(`(?m)^--- FAIL: (\S+)`)
+	violation = regexp.MustCompile(`(?m)^ +seed \d+ .*:\n +([a-z ]+): |random_test\.go:\d+: seed \d+ .*:\n +([a-z ]+): `)
+	counted   = regexp.MustCompile(`(\d+) schedules in`)
+)
+
+// noticed lists the tests that went red.
+func noticed(out []byte) finding {
+	var f finding
+	for _, m := range failed.FindAllSubmatch(out, -1) {
+		if name := string(m[1]); !slices.Contains(f.red, name) {
+			f.red = append(f.red, name)
+		}
+	}
+	if len(f.red) == 0 && out != nil {
+		f.red = []string{"a panic or a deadlock"}
+	}
+	return f
+}
+
+// found lists the simulator's rules that were broken, and after how many schedules.
+func found(out []byte) finding {
+	var f finding
+	if m := counted.FindSubmatch(out); m != nil {
+		f.after, _ = strconv.Atoi(string(m[1]))
+	}
+	for _, m := range violation.FindAllSubmatch(out, -1) {
+		if name := strings.TrimSpace(string(m[1]) + string(m[2])); !slices.Contains(f.red, name) {
+			f.red = append(f.red, name)
+		}
+	}
+	if len(f.red) == 0 && out != nil {
+		f.red = []string{"a panic or a deadlock"}
+	}
+	return f
+}
