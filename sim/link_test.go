@@ -58,7 +58,9 @@ func (l link) List(ctx context.Context, folder string) ([]string, error) {
 		return nil, err
 	}
 	if strings.HasPrefix(folder, ledger.Folder) {
-		l.p.listed.Store(s)
+		if last := l.p.listed.Load(); last == nil || last.at != s {
+			l.p.listed.Store(&look{s, l.p.h.w.now()})
+		}
 	}
 	var names []string
 	if f := find(hit, faultStale); f != nil {
@@ -126,6 +128,12 @@ func (l link) write(ctx context.Context, op, key string, value []byte) error {
 		l.p.renewalAnswered(sent)
 	}
 	return err
+}
+
+// look is a store in which a process looks for entries, and since when.
+type look struct {
+	at    *shared
+	since time.Duration
 }
 
 // store is the one that the host sees now under its store's name.

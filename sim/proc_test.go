@@ -29,7 +29,7 @@ type proc struct {
 	done   chan struct{} // closed when all its goroutines have ended
 	once   sync.Once
 	paused atomic.Pointer[chan struct{}]
-	listed atomic.Pointer[shared] // where it looked for entries last
+	listed atomic.Pointer[look] // where it looked for entries last
 	err    error
 
 	mu    sync.Mutex

@@ -20,8 +20,13 @@ func (w *world) landed(s *shared, op, key string, value []byte, who string) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		// Exclusion "exchanged under a decision": between the look at the ledger and the
-		// entry that follows nothing can tell one store from another.
-		if p := w.hosts[who].proc; p != nil && p.listed.Load() == s {
+		// entry that follows nothing can tell one store from another, and a slow look
+		// goes on beside the next decision.
+		p := w.hosts[who].proc
+		if p == nil {
+			return
+		}
+		if last := p.listed.Load(); last != nil && last.at == s && w.now()-last.since > known {
 			w.violated("history", "%s: %s %s in a store that was %s", who, op, key, s.name)
 		}
 	case strings.HasPrefix(key, "ledger/") && op != "create", key == "cluster.json" && op != "create":
