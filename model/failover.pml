@@ -74,6 +74,13 @@ bit off[2];                     /* without power */
 bit runs[2];                    /* the VM runs there */
 bit open[2];                    /* a start is under way: it may yet come to run */
 byte ur[2];                     /* ... and unresolved in local memory: 1 by this process, 2 by an earlier one */
+#ifdef AGAIN
+bit orphan[2];                  /* a start of an earlier process is under way: it may yet come to run */
+bit again[2];                   /* local memory: another start was issued over it */
+#define ORPHAN(n) orphan[n]
+#else
+#define ORPHAN(n) 0
+#endif
 byte closed[2];                 /* local memory: the newest generation closed here */
 bit dp[2];                      /* the VMs' deadline has passed */
 byte ai[2], ag[2];              /* inventory/: an acknowledgement (incarnation, generation) */
@@ -134,6 +141,16 @@ inline send(z, k, h, x) {
 #endif
 	skip
 }
+#ifdef AGAIN
+/* a start has come to its end */
+inline settled(z) {
+#ifdef M_AGAIN_IS_OVER
+	ur[z] = 0; again[z] = 0
+#else
+	if :: !again[z] -> ur[z] = 0 :: else fi
+#endif
+}
+#endif
 /* the daemon's process ends, or its incarnation: Ledger.Abandon */
 inline abandon(z) { if :: kind[z] != NONE -> gone[z] = 1 :: else fi }
 
@@ -165,7 +182,7 @@ inline land(z) {
 	:: kind[z] == ACKED -> ack = 1
 	:: kind[z] == PLACE ->
 		/* OWNERSHIP: nothing runs where it leaves, nor can come to */
-		assert(!runs[own] && !(open[own] && CANRUN(own)));
+		assert(!runs[own] && !((open[own] || ORPHAN(own)) && CANRUN(own)));
 		own = 1 - own; gen++; mv = 0; ack = 0
 #ifdef REACH
 		; moved = 1
@@ -223,11 +240,20 @@ end:	do
 #ifdef M_RESTART_FORGETS_START
 		ur[i] = 0;
 #else
-		if :: ur[i] == 1 -> ur[i] = 2 :: else fi;
+		if
+		:: ur[i] == 1 -> ur[i] = 2
+#ifdef AGAIN
+			; if :: open[i] -> orphan[i] = 1; open[i] = 0 :: else fi
+#endif
+		:: else
+		fi;
 #endif
 		printf("%d.%d: its daemon restarted, a new incarnation holds a lease\n", i, inc[i]) }
 	:: d_step { (i == 0 && !off[i] && cuts < CUTS) ->
 		cuts++; abandon(i); off[i] = 1; runs[i] = 0; open[i] = 0; ur[i] = 0; lease[i] = 0; dp[i] = 0;
+#ifdef AGAIN
+		orphan[i] = 0; again[i] = 0;
+#endif
 #ifdef MEMLOSS
 		closed[i] = 0;          /* local memory is rolled back, to a backup */
 #endif
@@ -290,11 +316,30 @@ end:	do
 		open[i] = 1; ur[i] = 1; printf("%d.%d: issues a start of generation %d\n", i, inc[i], vgen[i]) }
 	:: d_step { open[i] -> open[i] = 0; if :: CANRUN(i) -> runs[i] = 1 :: else fi; printf("%d: that start ends: runs %d\n", i, runs[i]); check() }
 	:: d_step { open[i] -> open[i] = 0 }                                    /* it never runs, and nobody knows */
+#ifndef AGAIN
 	:: d_step { (open[i] && ur[i] == 1) -> open[i] = 0; ur[i] = 0 }         /* it failed for certain */
 	:: d_step { (ur[i] > 0 && runs[i] && !off[i]) -> ur[i] = 0; open[i] = 0 } /* seen to run */
+#else
+	/* what an earlier process began is over when it is seen to run, unless another start
+	 * was issued over it: which of the two runs nobody can tell, and the other may come yet */
+	:: d_step { (lease[i] && !runs[i] && ur[i] == 2 && vadm[i] == inc[i] && vfen[i] == 0 && !vleft[i] && vown[i] == i && !vmv[i] &&
+		closed[i] < vgen[i] && !dp[i] && !open[i]) ->
+		open[i] = 1; again[i] = 1; printf("%d.%d: issues a start over an orphaned one\n", i, inc[i]) }
+	:: d_step { (open[i] && (ur[i] == 1 || again[i])) -> open[i] = 0; settled(i) }
+	:: d_step { (ur[i] > 0 && runs[i] && !off[i]) -> open[i] = 0; settled(i) }
+	:: d_step { orphan[i] -> orphan[i] = 0; if :: CANRUN(i) -> runs[i] = 1 :: else fi; printf("%d: the orphaned start ends: runs %d\n", i, runs[i]); check() }
+	:: d_step { orphan[i] -> orphan[i] = 0 }
+#endif
 	/* stop and kill: fenced, another's, closed, or to be moved. It ends a start of this process too */
-	:: d_step { (!off[i] && (runs[i] || ur[i] == 1) && (vfen[i] == 2 || vown[i] != i || closed[i] >= vgen[i] || vmv[i])) ->
-		runs[i] = 0; if :: ur[i] == 1 -> ur[i] = 0; open[i] = 0 :: else fi; printf("%d: kills\n", i) }
+	:: d_step { (!off[i] && (runs[i] || ur[i] == 1 || open[i] && ur[i] == 2 && ORPHAN(i) == 1) && (vfen[i] == 2 || vown[i] != i || closed[i] >= vgen[i] || vmv[i])) ->
+		runs[i] = 0;
+		if
+		:: ur[i] == 1 -> ur[i] = 0; open[i] = 0
+#ifdef AGAIN
+		:: ur[i] == 2 -> open[i] = 0    /* a kill ends what this process began, and no orphan */
+#endif
+		:: else
+		fi; printf("%d: kills\n", i) }
 	/* acknowledge: stopped, nothing unresolved, closed durably and for good, then told */
 	:: d_step { (!off[i] && LEAVES && vmv[i] && vown[i] == i && vadm[i] == inc[i] && !(ai[i] == inc[i] && ag[i] == vgen[i]) && !runs[i]
 #ifndef M_ACK_UNRESOLVED

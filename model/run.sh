@@ -71,6 +71,8 @@ silence proves, a daemon restarts       |failover|holds|-DMAXQ=5 -DCRASHES=1
 power cut, local memory rolled back     |failover|holds|-DMAXQ=6 -DCUTS=1 -DMEMLOSS -DMAXI1=1 $N
 the operator's word                     |failover|holds|-DMAXQ=5 -DCUTS=1 -DOPERATOR -DNOLEAVE $N
 the VM moves there and back             |failover|holds|-DMAXQ=5 -DBOTH $N
+a start issued over an orphaned one     |failover|holds|-DAGAIN -DMAXQ=5 -DCRASHES=1 -DCOLD -DMAXI1=1 $N
+... silence proves, it returns twice    |failover|holds|-DAGAIN -DMAXQ=5 -DCRASHES=1 -DMAXI=3 -DMAXI1=1 -DCOLD -DHAND_ONLY_ADMITTED
 not vacuous: a VM restarts elsewhere    |failover|found|-DREACH=1
 not vacuous: and on its returned owner  |failover|found|-DREACH=2
 plain Put in place of Create            |failover|found|-DM_PUT
@@ -85,6 +87,7 @@ acknowledgement of a replaced one used  |failover|found|-DM_ACK_OF_REPLACED -DMA
 acknowledgement that can be taken back  |failover|found|-DM_ACK_NOT_CLOSED -DMAXI=1 -DMAXI1=1 $N
 acknowledged with a start unresolved    |failover|found|-DM_ACK_UNRESOLVED $N
 unresolved start forgotten by a restart |failover|found|-DM_RESTART_FORGETS_START -DMAXQ=5 -DCRASHES=1 -DCOLD -DMAXI1=1 $N
+an orphan is over when another one runs |failover|found|-DAGAIN -DM_AGAIN_IS_OVER -DMAXQ=5 -DCRASHES=1 -DCOLD -DMAXI1=1 $N
 admitted after a fence, unverified      |failover|found|-DM_ADMIT_UNVERIFIED $O
 verified stopped, a start unresolved    |failover|found|-DM_VERIFY_UNRESOLVED $O
 confirm-fenced for any incarnation      |failover|found|-DM_CONFIRM_ANY -DMAXQ=5 -DCUTS=1 -DOPERATOR -DNOLEAVE $N

@@ -95,6 +95,7 @@ func (d driver) List(context.Context) ([]vmctl.VM, error) {
 	h := d.p.h
 	h.w.mu.Lock()
 	defer h.w.mu.Unlock()
+	d.p.lists = false
 	if find(hit, driverListEmpty) != nil {
 		return nil, nil
 	}
@@ -109,6 +110,7 @@ func (d driver) List(context.Context) ([]vmctl.VM, error) {
 			s = record.VMRunning
 		}
 		list = append(list, vmctl.VM{Name: name, State: s})
+		d.p.lists = d.p.lists || s == record.VMRunning && h.w.ledger.owner(name) != ""
 	}
 	return list, nil
 }
@@ -257,6 +259,9 @@ func (d selfDriver) HandDeadline(t time.Duration) error {
 	defer h.w.mu.Unlock()
 	if t == vmctl.NoDeadline || h.limit == vmctl.NoDeadline || t < h.limit {
 		h.w.note("%s: VMs' deadline %s", h.name, t)
+	}
+	if passed := h.limit != 0 && h.limit != vmctl.NoDeadline && h.clock.now() >= h.limit; passed && t > h.limit && d.p.lists {
+		h.w.violated("deadline", "%s hands its VMs a deadline after one that has passed, and has not seen them stopped since", h.name)
 	}
 	h.limit = t
 	h.arm()

@@ -251,6 +251,14 @@ func (h *host) healthySince() time.Duration {
 	return h.troubled
 }
 
+// delayed: a call of the host has taken long, perhaps for longer than what delayed it
+// went on.
+func (h *host) delayed() {
+	h.w.mu.Lock()
+	defer h.w.mu.Unlock()
+	h.troubled = h.w.now()
+}
+
 // loseMemory is a reinstalled host: its pool is still there.
 func (h *host) loseMemory() {
 	h.w.mu.Lock()

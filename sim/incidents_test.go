@@ -112,6 +112,11 @@ var incidents = []struct {
 	}},
 	{4, func(g *generator, at time.Duration, h spec) {
 		g.add(at, "wall %s %s", h.name, g.between(-48*time.Hour, 48*time.Hour))
+		if g.chance(0.5) { // and dies with snapshots of both times
+			off := at + g.between(2*time.Second, 12*time.Second)
+			g.add(off, "power-off %s", h.name)
+			g.add(off+g.lasts(), "power-on %s", h.name)
+		}
 	}},
 	{2, func(g *generator, at time.Duration, h spec) {
 		if g.forgot || !g.candidateBut(h) {
@@ -207,6 +212,10 @@ func (g *generator) storeFault(at time.Duration, h spec) {
 // edge cuts a host off until about the end of its lease, while what the others read
 // comes slowly: there the rules of dating and judging are decided.
 func (g *generator) edge(at time.Duration, h spec) {
+	if h.self && g.chance(0.2) { // its VMs get no new deadline until about the end of theirs
+		g.add(at, "fault %s deadline-fail for=%s", h.name, h.timings().Stopped()+g.between(-time.Second, 1500*time.Millisecond))
+		return
+	}
 	d := h.timings().Renew
 	g.add(at, "fault %s %s for=%s", h.name, pick(g, "hang op=write", "hang op=write", "hang op=write", "outage", "never op=write", "tardy op=put d=15s"), d+g.between(-1200*time.Millisecond, 500*time.Millisecond))
 	for _, o := range g.s.cluster {

@@ -41,12 +41,18 @@ func (p *proc) renewalSent(key string, value []byte) *renewal {
 	var hb struct {
 		Body struct {
 			Incarnation string
+			Epoch       uint64
+			LedgerHash  string `json:"ledger_hash"`
 			Timings     struct{ Renew time.Duration }
 		}
 	}
 	if err := json.Unmarshal(value, &hb); err != nil {
 		return nil
 	}
+	if hb.Body.Epoch > 0 {
+		p.h.w.sent.epochs.Store(string(value), hb.Body.Epoch)
+	}
+	p.h.w.ledger.follows(p, hb.Body.LedgerHash)
 	r := &renewal{hb.Body.Incarnation, p.clock.now(), hb.Body.Timings.Renew}
 	p.mu.Lock()
 	defer p.mu.Unlock()

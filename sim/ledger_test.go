@@ -17,9 +17,14 @@ type ledgerRules struct {
 	w        *world
 	tail     atomic.Pointer[ledger.Entry]
 	hash     string
+	hashes   map[string]bool   // of all entries there are
 	executed map[string]uint64 // requests, by the entry that executed them
 	admitted map[string]bool   // incarnations that an entry has admitted
 	denied   map[string]bool   // entries of which a daemon has said that they were not made
+	// testimonies of those who sent entries, by the hash of these.
+	testimonies map[string]testimony
+	timeout     time.Duration    // of the state before the newest
+	given       map[string]given // VMs
 }
 
 // state is the newest decided state, an empty one before there is any.
@@ -31,6 +36,25 @@ func (l *ledgerRules) state() ledger.State {
 }
 
 func (l *ledgerRules) owner(vm string) string { return l.state().VMs[vm].Owner }
+
+// landed notes an entry that lies in a store, whichever.
+func (l *ledgerRules) landed(value []byte) {
+	l.w.mu.Lock()
+	defer l.w.mu.Unlock()
+	if l.hashes == nil {
+		l.hashes = map[string]bool{}
+	}
+	l.hashes[record.Hash(value)] = true
+}
+
+// follows: nobody tells of an entry that has not been made.
+func (l *ledgerRules) follows(p *proc, hash string) {
+	l.w.mu.Lock()
+	defer l.w.mu.Unlock()
+	if hash != "" && !l.hashes[hash] {
+		l.w.violated("history", "%s follows an entry that was not made", p.h.name)
+	}
+}
 
 // made is called for each entry that has been made, in the order of making.
 func (l *ledgerRules) made(key string, value []byte, who string) {
@@ -58,6 +82,9 @@ func (l *ledgerRules) made(key string, value []byte, who string) {
 		l.written(prev, &e)
 		l.ownership(prev, &e)
 		l.proofs(prev, &e)
+		t := l.testimonies[record.Hash(value)]
+		l.knew(prev, &e, t)
+		l.gives(prev, &e, key, t)
 	}
 	l.requests(&e)
 	l.kept(&e)
@@ -259,6 +286,7 @@ func (l *ledgerRules) mayStart(p *proc, name string, generation uint64) {
 	if id := p.memory.Incarnation(); !l.admitted[id] || !held {
 		l.w.violated("gate", "%s starts %s without a lease (%t) or under an incarnation that no entry admitted (%s)", p.h.name, name, held, id)
 	}
+	l.readBack(p, name)
 	if closed := p.memory.Closed(name); closed >= generation {
 		l.w.violated("gate", "%s starts %s under generation %d; it has closed %d for good", p.h.name, name, generation, closed)
 	}

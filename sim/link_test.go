@@ -27,7 +27,7 @@ var (
 
 func (l link) Get(ctx context.Context, key string) (persistence.Object, error) {
 	var o persistence.Object
-	s := l.store()
+	s, begun := l.store(), l.p.clock.now()
 	hit, err := l.before(ctx, "get", key)
 	if err != nil {
 		return o, err
@@ -48,6 +48,7 @@ func (l link) Get(ctx context.Context, key string) (persistence.Object, error) {
 	if aerr := l.after(ctx, "get", key, hit); aerr != nil {
 		return persistence.Object{}, aerr
 	}
+	l.p.witness.read(l.p.h.w, key, o.Value, err, begun, l.p.clock.now())
 	return o, err
 }
 
@@ -97,6 +98,9 @@ func (l link) write(ctx context.Context, op, key string, value []byte) error {
 	sent, s := l.p.renewalSent(key, value), l.store()
 	if key == record.InventoryKey(l.p.h.name) {
 		l.p.told(value)
+	}
+	if op == "create" {
+		l.p.sends(key, value)
 	}
 	hit, err := l.before(ctx, op, key)
 	if err != nil {
@@ -210,10 +214,15 @@ func (l link) before(ctx context.Context, op, key string) ([]*fault, error) {
 	if w.exact && !strings.HasPrefix(key, "members/") && !strings.HasPrefix(key, "inventory/") || w.exact && !isRead(op) {
 		d = time.Millisecond + time.Duration(fixed(p.h.name, op, key)*float64(time.Millisecond))
 	}
-	if f := find(hit, faultSlow); f != nil {
-		d += f.d
+	slow := find(hit, faultSlow)
+	if slow != nil {
+		d += slow.d
 	}
-	if err := l.wait(ctx, d); err != nil {
+	err := l.wait(ctx, d)
+	if slow != nil {
+		l.p.h.delayed()
+	}
+	if err != nil {
 		return hit, err
 	}
 	if ctx.Err() != nil {
@@ -225,7 +234,9 @@ func (l link) before(ctx context.Context, op, key string) ([]*fault, error) {
 // after is what happens to the answer.
 func (l link) after(ctx context.Context, op, key string, hit []*fault) error {
 	if f := find(hit, faultTardy); f != nil {
-		if err := l.wait(ctx, f.d); err != nil {
+		err := l.wait(ctx, f.d)
+		l.p.h.delayed()
+		if err != nil {
 			return err
 		}
 	}

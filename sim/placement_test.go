@@ -45,7 +45,7 @@ func (l *ledgerRules) placed(prev, e *ledger.Entry, name string) {
 	order := prev.State.Failovers[was.Owner].Order
 	for _, n := range sortedKeys(prev.State.Members) {
 		m, h := prev.State.Members[n], w.hosts[n]
-		if n == is.Owner || n == was.Owner || m.Role == ledger.RoleWitness || m.Fence != nil || m.Left != "" ||
+		if n == was.Owner || m.Role == ledger.RoleWitness || m.Fence != nil || m.Left != "" ||
 			w.now()-h.healthySince() < t || h.spec.mode == "disabled" {
 			continue
 		}
@@ -101,8 +101,8 @@ func (l *ledgerRules) published(n string, by time.Duration) *record.Inventory {
 }
 
 func (l *ledgerRules) open(n string, value []byte) *record.Inventory {
-	inv, err := record.OpenInventory(l.tail.Load().Cluster, n, value)
-	if err != nil {
+	inv := l.w.sent.inventory(value)
+	if inv == nil || inv.Node != n || inv.Cluster != l.tail.Load().Cluster {
 		return nil
 	}
 	return inv

@@ -35,6 +35,10 @@ type proc struct {
 	mu    sync.Mutex
 	traps []*trap
 	lease leaseBound
+	// witness has a lock of its own.
+	witness witness
+	// lists is whether the driver last told this process that a VM of the cluster ran.
+	lists bool
 }
 
 // trap is what happens to a process at its nth call of a kind.

@@ -9,12 +9,14 @@ import (
 	"strings"
 
 	"github.com/hoster-ha/hoster-ha/persistence/ledger"
-	"github.com/hoster-ha/hoster-ha/persistence/record"
 )
 
 // landed holds a write that has taken effect against the rules. The store is
 // locked: nothing else lands meanwhile.
 func (w *world) landed(s *shared, op, key string, value []byte, who string) {
+	if strings.HasPrefix(key, ledger.Folder+"/") && op != "delete" {
+		w.ledger.landed(value)
+	}
 	switch {
 	case s.name != "" && (strings.HasPrefix(key, "ledger/") || key == "cluster.json"):
 		w.mu.Lock()
@@ -43,9 +45,8 @@ func (w *world) landed(s *shared, op, key string, value []byte, who string) {
 // whoever says that nothing runs there is right.
 func (p *proc) told(value []byte) {
 	h, w := p.h, p.h.w
-	var inv record.Inventory
-	word := bytes.Contains(value, []byte(`"acks"`)) || bytes.Contains(value, []byte(`"verified_stopped":true`))
-	if !word || p.ended() || record.Open(record.KindInventory, value, &inv) != nil {
+	inv := w.sent.inventory(value)
+	if inv == nil || p.ended() || len(inv.Acks) == 0 && !inv.VerifiedStopped {
 		return
 	}
 	w.mu.Lock()

@@ -21,6 +21,7 @@ type world struct {
 	store  *shared
 	log    io.Writer // of the nodes; nil is none
 	ledger ledgerRules
+	sent   records
 	// exact gives each call to the store a small time of its own, so that what
 	// happens does not depend on the order of goroutines.
 	exact bool
