@@ -4,15 +4,19 @@ GO            ?= go
 GOLANGCI_LINT ?= github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 PLATFORMS     := linux/amd64 linux/arm64 freebsd/amd64 freebsd/arm64
 
-.PHONY: build test lint vet-all bench soak rounds mutants model
+.PHONY: build test servers lint vet-all bench soak rounds mutants model
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -o hoster-ha .
 
 # Every test, with the race detector, and the simulator's 2,000 schedules without.
-test:
+test: servers
 	$(GO) test -race -timeout 15m ./...
 	$(GO) test -timeout 10m -run TestRandom ./sim
+
+# The S3 servers that the tests run, built once into the user's cache folder.
+servers:
+	$(GO) run ./integration/servers/install
 
 # The linters, and all four platforms built and vetted.
 lint: vet-all

@@ -20,6 +20,7 @@ import (
 	"github.com/hoster-ha/hoster-ha/config"
 	"github.com/hoster-ha/hoster-ha/lease/boottime"
 	"github.com/hoster-ha/hoster-ha/node"
+	"github.com/hoster-ha/hoster-ha/persistence"
 	"github.com/hoster-ha/hoster-ha/persistence/local"
 	"github.com/hoster-ha/hoster-ha/vmctl/command"
 )
@@ -38,6 +39,7 @@ func (a *app) daemon(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	defer func() { _ = persistence.Close(store) }() // nothing is lost with a connection
 	memory, err := local.OpenDir(s.StateDir)
 	if err != nil {
 		return err

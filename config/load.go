@@ -27,7 +27,7 @@ import (
 // StoreFlags are the flags that all commands share which work on a cluster.
 func StoreFlags(f *pflag.FlagSet) {
 	f.String("persist-dir", "", "shared `folder` of the cluster")
-	f.String("persist-url", "", "address of the shared store (this version: folders only)")
+	f.String("persist-url", "", "address of the shared store: a path, s3://BUCKET/PREFIX, minio://HOST:PORT/BUCKET/PREFIX (docs/stores.md)")
 	f.String("config", "", "YAML `file` with the same names as the flags")
 }
 

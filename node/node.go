@@ -93,12 +93,12 @@ func New(cfg Config) *Node {
 		alarms: map[string][]string{}, started: cfg.Clock.Wall(),
 	}
 	n.lanes = lanes{
-		tail:      persistence.Lane(cfg.Store, "tail"),
-		heartbeat: persistence.Lane(cfg.Store, "heartbeat"),
-		members:   persistence.Lane(cfg.Store, "members"),
-		entries:   persistence.Lane(cfg.Store, "entries"),
-		requests:  persistence.Lane(cfg.Store, "requests"),
-		inventory: persistence.Lane(cfg.Store, "inventory"),
+		tail:      persistence.Lane(persistence.Separate(cfg.Store), "tail"),
+		heartbeat: persistence.Lane(persistence.Separate(cfg.Store), "heartbeat"),
+		members:   persistence.Lane(persistence.Separate(cfg.Store), "members"),
+		entries:   persistence.Lane(persistence.Separate(cfg.Store), "entries"),
+		requests:  persistence.Lane(persistence.Separate(cfg.Store), "requests"),
+		inventory: persistence.Lane(persistence.Separate(cfg.Store), "inventory"),
 	}
 	n.ledger = ledger.New(readsWrites{Store: n.lanes.tail, writes: n.lanes.entries}, "")
 	n.decider = decider{

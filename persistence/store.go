@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"time"
 )
 
@@ -27,8 +28,9 @@ type Store interface {
 	// compare: finding nothing proves nothing.
 	Create(ctx context.Context, key string, value []byte) error
 	// List names what lies directly under a folder ("" is the root), sorted;
-	// the names of sub-folders end in a slash. A folder that does not exist is
-	// empty; a root that does not exist is an error.
+	// the names of sub-folders end in a slash, and one that was emptied may still be
+	// named. A folder that does not exist is empty; a root that does not exist is an
+	// error.
 	List(ctx context.Context, folder string) ([]string, error)
 	// Delete removes the key; one that is absent already is no error.
 	Delete(ctx context.Context, key string) error
@@ -46,6 +48,31 @@ type Object struct {
 type Clock interface {
 	// Now is the store's own time.
 	Now(ctx context.Context) (time.Time, error)
+}
+
+// Separator is kept by stores over a network that can keep each purpose's requests on
+// connections of its own.
+type Separator interface {
+	// Separate gives the same store over connections that nothing else uses. They are
+	// closed with the store that it was asked of.
+	Separate() Store
+}
+
+// Separate gives a store for one purpose: over connections of its own where that
+// makes a difference.
+func Separate(s Store) Store {
+	if p, ok := s.(Separator); ok {
+		return p.Separate()
+	}
+	return s
+}
+
+// Close ends what a store keeps open, if it keeps anything.
+func Close(s Store) error {
+	if c, ok := s.(io.Closer); ok {
+		return c.Close()
+	}
+	return nil
 }
 
 // MaxValue is the largest value a store takes, in bytes.

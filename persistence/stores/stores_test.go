@@ -32,17 +32,31 @@ func TestOpen(t *testing.T) {
 
 func TestRefused(t *testing.T) {
 	for address, says := range map[string]string{
-		"":                         "empty",
-		"s3://bucket/prefix":       "folders only",
-		"minio://host/bucket":      "folders only",
-		"minio+http://host/bucket": "folders only",
-		"file://host/path":         "no host",
-		"file:path":                "file:///path",
-		"file:///a?b=c":            "no ?",
-		"file:///a%zz":             "invalid URL escape",
-		"/does/not/exist":          "/does/not/exist does not exist",
-		"file:///does/not/exist":   "/does/not/exist does not exist",
-		"/proc/version":            "not a folder",
+		"":                                   "empty",
+		"ftp://host/path":                    "no store is called ftp",
+		"s3:bucket":                          "write s3://BUCKET/PREFIX",
+		"s3://":                              "no bucket's name",
+		"s3://Bucket":                        "no bucket's name",
+		"s3://b":                             "no bucket's name",
+		"s3://bucket/a b":                    "the prefix",
+		"s3://bucket/a/../b":                 "the prefix",
+		"s3://bucket/.a":                     "the prefix",
+		"s3://bucket#x":                      "write s3://BUCKET/PREFIX",
+		"s3://bucket?style=path":             "no option \"style\" (it has endpoint, path-style, region)",
+		"s3://bucket?path-style=1":           "true or false",
+		"s3://bucket?endpoint=x":             "http:// or https:// URL",
+		"minio://host":                       "no bucket's name",
+		"minio:///bucket":                    "no host",
+		"minio://host:0/bucket":              "no host",
+		"minio://h:99999/bucket":             "no host",
+		"minio://h/bucket?endpoint=http://x": "no option",
+		"file://host/path":                   "no host",
+		"file:path":                          "file:///path",
+		"file:///a?b=c":                      "no ?",
+		"file:///a%zz":                       "invalid URL escape",
+		"/does/not/exist":                    "/does/not/exist does not exist",
+		"file:///does/not/exist":             "/does/not/exist does not exist",
+		"/proc/version":                      "not a folder",
 	} {
 		_, err := stores.Open(address)
 		if !errors.Is(err, persistence.ErrRefused) || !strings.Contains(err.Error(), says) || strings.Contains(err.Error(), "\n") {
@@ -61,6 +75,12 @@ func TestNormalize(t *testing.T) {
 		"file:/mnt/persist":        "file:///mnt/persist",
 		"/mnt/a b%c?d#e":           "file:///mnt/a%20b%25c%3Fd%23e",
 		"./s3:x":                   "file:///s3:x",
+		"S3://bucket/":             "s3://bucket",
+		"s3://bucket//a/b/?region=eu-north-1&path-style=false":              "s3://bucket/a/b?region=eu-north-1",
+		"s3://bucket/p?region=x&endpoint=HTTP://Host:9000/&path-style=true": "s3://bucket/p?endpoint=http%3A%2F%2Fhost%3A9000&path-style=true&region=x",
+		"minio://Host:9000/bucket":                                          "minio://host:9000/bucket",
+		"minio+http://host/bucket/a/":                                       "minio+http://host/bucket/a",
+		"minio://[::1]:9000/bucket/a@b+c:":                                  "minio://[::1]:9000/bucket/a@b+c:",
 	} {
 		got, err := stores.Normalize(address)
 		if err != nil || got != want {
@@ -70,7 +90,11 @@ func TestNormalize(t *testing.T) {
 			t.Errorf("%s normalizes to %s, %v", got, again, err)
 		}
 	}
-	if _, err := stores.Normalize("s3://bucket"); !errors.Is(err, persistence.ErrRefused) {
+	if _, err := stores.Normalize("s4://bucket"); !errors.Is(err, persistence.ErrRefused) {
 		t.Errorf("%v, want ErrRefused", err)
+	}
+	t.Setenv("AWS_REGION", "")
+	if _, err := stores.Open("s3://bucket"); !errors.Is(err, persistence.ErrRefused) || !strings.Contains(err.Error(), "no region is known") {
+		t.Errorf("%v, want to be asked for a region", err)
 	}
 }
