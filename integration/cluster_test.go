@@ -6,15 +6,16 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/hoster-ha/hoster-ha/persistence"
-	"github.com/hoster-ha/hoster-ha/persistence/folder"
 	"github.com/hoster-ha/hoster-ha/persistence/ledger"
 	"github.com/hoster-ha/hoster-ha/persistence/record"
+	"github.com/hoster-ha/hoster-ha/persistence/stores"
 )
 
 // Timings of the clusters here, unless a benchmark says otherwise.
@@ -27,11 +28,11 @@ const (
 // not come at all is a failure.
 const patience = 90 * time.Second
 
-// cluster is some daemons over one folder, seen from outside.
+// cluster is some daemons over one store, seen from outside.
 type cluster struct {
 	tb      testing.TB
 	dir     string
-	folder  string
+	where   []string // the store, as flags
 	store   persistence.Store
 	daemons []*daemon
 	timings []string
@@ -46,18 +47,29 @@ type cluster struct {
 // test.
 func newCluster(tb testing.TB, extra ...string) *cluster {
 	tb.Helper()
+	return newClusterAt(tb, "", extra...)
+}
+
+// newClusterAt makes a cluster over the store at an address; "" is a folder of its own.
+func newClusterAt(tb testing.TB, address string, extra ...string) *cluster {
+	tb.Helper()
 	dir := tb.TempDir()
 	c := &cluster{
-		tb: tb, dir: dir, folder: filepath.Join(dir, "shared"), watch: &watch{of: map[uint64]string{}},
+		tb: tb, dir: dir, where: []string{"--persist-url", address}, watch: &watch{of: map[uint64]string{}},
 		client:  &http.Client{Timeout: time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 4}},
 		timings: []string{"--timeout", takeoverTimeout.String(), "--interval", interval.String()},
 	}
 	c.timings = append(c.timings, extra...)
-	if err := os.Mkdir(c.folder, 0o700); err != nil {
-		tb.Fatal(err)
+	if address == "" {
+		address = filepath.Join(dir, "shared")
+		if err := os.Mkdir(address, 0o700); err != nil {
+			tb.Fatal(err)
+		}
+		tb.Cleanup(func() { removeAll(address) })
+		c.where = []string{"--persist-dir", address}
 	}
 	var err error
-	if c.store, err = folder.Open(c.folder); err != nil {
+	if c.store, err = stores.Open(address); err != nil {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(c.end)
@@ -81,7 +93,7 @@ func (c *cluster) end() {
 		}
 		c.tell()
 	}
-	removeAll(c.folder)
+	_ = persistence.Close(c.store) // nothing is lost with a connection
 }
 
 // faults are what the ledger and the primaries' watch tell against the program.
@@ -104,10 +116,10 @@ func (c *cluster) tell() {
 // add makes a daemon that is not started yet.
 func (c *cluster) add(name string, args ...string) *daemon {
 	d := &daemon{tb: c.tb, name: name, client: c.client, log: filepath.Join(c.dir, name+".log")}
-	d.args = append([]string{
-		"--persist-dir", c.folder, "--state-dir", filepath.Join(c.dir, "state-"+name), "--node-name", name,
-		"--listen", "127.0.0.1:0", "--log-format", "json",
-	}, c.timings...)
+	d.args = append(slices.Clone(c.where),
+		"--state-dir", filepath.Join(c.dir, "state-"+name), "--node-name", name,
+		"--listen", "127.0.0.1:0", "--log-format", "json")
+	d.args = append(d.args, c.timings...)
 	d.args = append(d.args, args...)
 	c.daemons = append(c.daemons, d)
 	return d

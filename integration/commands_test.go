@@ -30,7 +30,7 @@ func (c *cluster) try(args ...string) bool {
 func (c *cluster) run(args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, binary, append(args, "--persist-dir", c.folder)...)
+	cmd := exec.CommandContext(ctx, binary, append(args, c.where...)...)
 	cmd.Env = environment()
 	out, err := cmd.CombinedOutput()
 	return string(out), err

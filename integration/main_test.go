@@ -14,6 +14,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/hoster-ha/hoster-ha/demo/vm"
+	"github.com/hoster-ha/hoster-ha/integration/servers"
 )
 
 // binary is the program, built once a run.
@@ -56,9 +57,16 @@ func run(m *testing.M) (code int) {
 		fmt.Fprintf(os.Stderr, "build: %v\n%s", err, out)
 		return 1
 	}
+	for name, value := range servers.Environment() {
+		if err := os.Setenv(name, value); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+	}
 	go launches()
 	goleak.VerifyTestMain(m,
-		goleak.IgnoreTopFunction("github.com/hoster-ha/hoster-ha/integration.launches"), // it lives as long as we do
+		goleak.IgnoreAnyFunction("github.com/hoster-ha/hoster-ha/integration/servers.launches"), // the same
+		goleak.IgnoreTopFunction("github.com/hoster-ha/hoster-ha/integration.launches"),         // it lives as long as we do
 		goleak.Cleanup(func(c int) { code = c }))
 	return code
 }

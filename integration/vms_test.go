@@ -35,7 +35,13 @@ type lab struct {
 // that they end also when everything that knows of them was killed.
 func newLab(tb testing.TB, selfStop bool, vms map[string][]string, extra ...string) *lab {
 	tb.Helper()
-	c := newCluster(tb, extra...)
+	return newLabAt(tb, "", selfStop, vms, extra...)
+}
+
+// newLabAt does so over the store at an address; "" is a folder of its own.
+func newLabAt(tb testing.TB, address string, selfStop bool, vms map[string][]string, extra ...string) *lab {
+	tb.Helper()
+	c := newClusterAt(tb, address, extra...)
 	l := &lab{
 		cluster: c, root: filepath.Join(c.dir, rootName), hosts: map[string]vm.Host{},
 		replicators: map[string]*process{}, evidence: map[string]*records{},
