@@ -67,6 +67,11 @@ func (a *app) daemon(ctx context.Context) error {
 	n := node.New(cfg)
 	log.Info().Str("node", s.NodeName).Str("version", Version).Str("store", cfg.StoreURL).
 		Str("listen", listener.Addr().String()).Int("pid", os.Getpid()).Msg("hoster-ha starts")
+	if adviser, ok := store.(persistence.Advisor); ok {
+		for _, text := range adviser.Advice(cfg.Timings.Renew) {
+			log.Warn().Msg(text)
+		}
+	}
 
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()

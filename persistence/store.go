@@ -50,6 +50,13 @@ type Clock interface {
 	Now(ctx context.Context) (time.Time, error)
 }
 
+// Advisor is kept by stores that know what an operator should be told of how they are
+// set up.
+type Advisor interface {
+	// Advice is a line for each; renew is how long a lease lasts.
+	Advice(renew time.Duration) []string
+}
+
 // Separator is kept by stores over a network that can keep each purpose's requests on
 // connections of its own.
 type Separator interface {

@@ -27,8 +27,9 @@ type Store struct {
 }
 
 var (
-	_ persistence.Store = (*Store)(nil)
-	_ persistence.Clock = (*Store)(nil)
+	_ persistence.Store   = (*Store)(nil)
+	_ persistence.Clock   = (*Store)(nil)
+	_ persistence.Advisor = (*Store)(nil)
 )
 
 // calls are the system calls whose failure decides between the outcomes. Tests
@@ -40,13 +41,17 @@ type calls struct {
 	sync    func(f *os.File) error
 }
 
-// Open opens the store over the folder, which must exist. The error wraps
+// Open opens the store over the folder, which must exist, and must not be mounted with
+// options that hide what other hosts write. The error wraps
 // persistence.ErrRefused and names what is wrong. Old temporary files of
 // crashed writers are removed as far as that is possible.
 func Open(root string) (*Store, error) {
 	abs, err := filepath.Abs(root)
 	if err != nil {
 		return nil, fmt.Errorf("%w: folder %s: %w", persistence.ErrRefused, root, err)
+	}
+	if err := checkMount(abs, mounted(abs)); err != nil {
+		return nil, err
 	}
 	if err := checkRoot(abs); err != nil {
 		return nil, err
