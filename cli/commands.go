@@ -19,7 +19,7 @@ func commands(a *app) []*cobra.Command {
 		freezeCommand(a),
 		armCommand(a),
 		timingsCommand(a),
-		timelineCommand(a),
+		timelineCommand(a), doctorCommand(a),
 		ledgerCommand(a),
 		versionCommand(a),
 		newDemoCmd(a),

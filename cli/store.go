@@ -26,6 +26,15 @@ func openStore(s *config.Settings) (persistence.Store, error) {
 
 // store opens the store; neither that nor any call on it hangs for long.
 func (a *app) store(ctx context.Context) (persistence.Store, error) {
+	s, err := a.raw(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &patient{persistence.Lane(s, "command")}, nil
+}
+
+// raw opens the store itself, without a bound on its calls.
+func (a *app) raw(ctx context.Context) (persistence.Store, error) {
 	type opened struct {
 		store persistence.Store
 		err   error
@@ -40,10 +49,7 @@ func (a *app) store(ctx context.Context) (persistence.Store, error) {
 	}()
 	select {
 	case o := <-done:
-		if o.err != nil {
-			return nil, o.err
-		}
-		return &patient{persistence.Lane(o.store, "command")}, nil
+		return o.store, o.err
 	case <-ctx.Done():
 		return nil, exitError{ExitStore, fmt.Errorf("the store cannot be opened: %w", context.Cause(ctx))}
 	}

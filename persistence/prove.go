@@ -32,12 +32,15 @@ const (
 // Give it the store itself, not a lane of it: a lane would put the racers one
 // behind the other. Prove bounds its calls itself, and races only after the
 // store has answered everything before.
-func Prove(ctx context.Context, s Store) error {
+func Prove(ctx context.Context, s Store) error { return ProveIn(ctx, s, proveKeys) }
+
+// ProveIn does so with races for that many keys.
+func ProveIn(ctx context.Context, s Store, races int) error {
 	id := ulid.Make().String()
 	p := &prover{store: Lane(s, "probe"), id: id, folder: "probe/" + id + "/"}
 	err := p.inOrder(ctx)
 	if err == nil {
-		err = p.race(ctx, s)
+		err = p.race(ctx, s, races)
 	}
 	if err == nil {
 		err = p.listing(ctx)
@@ -103,12 +106,12 @@ func (p *prover) inOrder(ctx context.Context) error {
 }
 
 // race lets many creators compete for each of several fresh keys.
-func (p *prover) race(ctx context.Context, s Store) error {
+func (p *prover) race(ctx context.Context, s Store, races int) error {
 	lanes := make([]Store, proveRacers)
 	for i := range lanes {
 		lanes[i] = Lane(s, fmt.Sprintf("probe racer %d", i))
 	}
-	for k := range proveKeys {
+	for k := range races {
 		if err := p.raceFor(ctx, lanes, p.key(fmt.Sprintf("race-%d", k))); err != nil {
 			return err
 		}

@@ -50,6 +50,12 @@ type Clock interface {
 	Now(ctx context.Context) (time.Time, error)
 }
 
+// Versioner is kept by stores that can tell whether they keep old versions of values.
+type Versioner interface {
+	// Versions says so.
+	Versions(ctx context.Context) (kept bool, err error)
+}
+
 // Advisor is kept by stores that know what an operator should be told of how they are
 // set up.
 type Advisor interface {

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"sync"
 	"testing"
+	"time"
 )
 
 // A Fault is what a proxy does with a request in place of passing it on.
@@ -133,7 +134,7 @@ func Repeat(p *Proxy, w http.ResponseWriter, r *http.Request) {
 func Late(release <-chan struct{}) Fault {
 	return func(p *Proxy, _ http.ResponseWriter, r *http.Request) {
 		held := r.Clone(context.WithoutCancel(r.Context()))
-		p.late.Go(func() {
+		p.late.Go(func() { //nolint:contextcheck // it outlives the request
 			defer func() { _ = recover() }() // the server may have gone
 			<-release
 			p.ask(held.Context(), held)
@@ -209,5 +210,13 @@ func Racy() Fault {
 			r.Header.Del("If-None-Match")
 		}
 		p.ask(r.Context(), r).write(w)
+	}
+}
+
+// Slow passes every request on after a while.
+func Slow(d time.Duration) Fault {
+	return func(p *Proxy, w http.ResponseWriter, r *http.Request) {
+		<-time.After(d)
+		Pass(p, w, r)
 	}
 }

@@ -66,7 +66,6 @@ func freeAddress(tb testing.TB) string {
 // Run starts it, again after Kill, and waits until it answers.
 func (s *Server) Run(tb testing.TB) {
 	tb.Helper()
-	//nolint:contextcheck // it lives until Kill, longer than a test's context
 	s.cmd = exec.CommandContext(context.Background(), s.program, s.Kind.args(s.Address, s.dir)...)
 	s.cmd.Env = append(os.Environ(), s.Kind.env...)
 	s.cmd.Stdout, s.cmd.Stderr = s.said, s.said

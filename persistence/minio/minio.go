@@ -93,6 +93,11 @@ func (c *client) Delete(ctx context.Context, key string) error {
 	return c.answer(c.core.RemoveObject(ctx, c.bucket, key, minio.RemoveObjectOptions{}))
 }
 
+func (c *client) Versions(ctx context.Context) (bool, error) {
+	v, err := c.core.GetBucketVersioning(ctx, c.bucket)
+	return v.Enabled(), c.answer(err)
+}
+
 // answer takes the server's answer out of an error.
 func (c *client) answer(err error) error {
 	var said minio.ErrorResponse

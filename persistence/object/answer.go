@@ -47,6 +47,7 @@ func (a *Answer) Credentials() bool {
 // permissions is what each call needs to be allowed.
 var permissions = map[string]string{
 	"get": "s3:GetObject", "time": "s3:GetObject", "put": "s3:PutObject", "create": "s3:PutObject", "delete": "s3:DeleteObject", "list": "s3:ListBucket",
+	"versions": "s3:GetBucketVersioning",
 }
 
 // meaning is the outcome of a call that failed; nil for one that is done all the same.

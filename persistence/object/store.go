@@ -28,6 +28,8 @@ type Client interface {
 	// empty, folded at slashes, from where the page before ended.
 	List(ctx context.Context, prefix, from string) (Page, error)
 	Delete(ctx context.Context, key string) error
+	// Versions says whether the bucket keeps old versions.
+	Versions(ctx context.Context) (bool, error)
 }
 
 // Page is a part of a listing: whole keys, and whole prefixes that end in a slash.
@@ -60,6 +62,7 @@ var (
 	_ persistence.Store     = (*Store)(nil)
 	_ persistence.Clock     = (*Store)(nil)
 	_ persistence.Separator = (*Store)(nil)
+	_ persistence.Versioner = (*Store)(nil)
 	_ io.Closer             = (*Store)(nil)
 )
 
@@ -197,6 +200,11 @@ func (s *Store) Now(ctx context.Context) (time.Time, error) {
 		}
 		return date, err
 	})
+}
+
+// Versions implements persistence.Versioner.
+func (s *Store) Versions(ctx context.Context) (bool, error) {
+	return call(ctx, s, "versions", "/", nil, s.client.Versions)
 }
 
 func (s *Store) key(key string) string {

@@ -14,6 +14,7 @@ import (
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/smithy-go"
 	"github.com/aws/smithy-go/logging"
 
@@ -134,6 +135,14 @@ func (c *client) List(ctx context.Context, prefix, from string) (object.Page, er
 func (c *client) Delete(ctx context.Context, key string) error {
 	_, err := c.api.Load().DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &c.bucket, Key: &key})
 	return c.answer(err)
+}
+
+func (c *client) Versions(ctx context.Context) (bool, error) {
+	out, err := c.api.Load().GetBucketVersioning(ctx, &s3.GetBucketVersioningInput{Bucket: &c.bucket})
+	if err != nil {
+		return false, c.answer(err)
+	}
+	return out.Status == types.BucketVersioningStatusEnabled, nil
 }
 
 // answer takes the server's answer out of an error.
