@@ -45,6 +45,10 @@ func (l *ledgerRules) placed(prev, e *ledger.Entry, name string) {
 	order := prev.State.Failovers[was.Owner].Order
 	for _, n := range sortedKeys(prev.State.Members) {
 		m, h := prev.State.Members[n], w.hosts[n]
+		// Who leaves, or is fenced, by this very entry takes nothing any more.
+		if now := e.State.Members[n]; now.Fence != nil || now.Left != "" {
+			continue
+		}
 		if n == was.Owner || m.Role == ledger.RoleWitness || m.Fence != nil || m.Left != "" ||
 			w.now()-h.healthySince() < t || h.spec.mode == "disabled" {
 			continue
