@@ -6,6 +6,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/hoster-ha/hoster-ha/integration/servers"
 )
 
 // measured is how many times a takeover is measured.
@@ -20,16 +22,28 @@ const (
 // BenchmarkTakeoverAfterKill measures from SIGKILL of the master to the
 // standby's heartbeat in the folder that says MASTER.
 func BenchmarkTakeoverAfterKill(b *testing.B) {
-	benchmarkTakeover(b, syscall.SIGKILL, goalKilled)
+	benchmarkTakeover(b, pair(b), syscall.SIGKILL, goalKilled)
 }
 
 // BenchmarkTakeoverAfterTerm is the same after a graceful TERM.
 func BenchmarkTakeoverAfterTerm(b *testing.B) {
-	benchmarkTakeover(b, syscall.SIGTERM, goalTerminated)
+	benchmarkTakeover(b, pair(b), syscall.SIGTERM, goalTerminated)
 }
 
-func benchmarkTakeover(b *testing.B, s os.Signal, goal time.Duration) {
-	c := pair(b)
+// BenchmarkTakeoverOnMinIO is both over a bucket.
+func BenchmarkTakeoverOnMinIO(b *testing.B) {
+	server := servers.Start(b, servers.MinIO)
+	server.Bucket(b, "cluster")
+	b.Run("kill", func(b *testing.B) {
+		benchmarkTakeover(b, pairAt(b, "minio+http://"+server.Address+"/cluster/kill"), syscall.SIGKILL, goalKilled)
+	})
+	b.Run("term", func(b *testing.B) {
+		benchmarkTakeover(b, pairAt(b, "minio+http://"+server.Address+"/cluster/term"), syscall.SIGTERM, goalTerminated)
+	})
+}
+
+func benchmarkTakeover(b *testing.B, c *cluster, s os.Signal, goal time.Duration) {
+	b.Helper()
 	var took []time.Duration
 	for range measured {
 		master := c.settle()

@@ -132,7 +132,13 @@ func (c *cluster) idle(d *daemon, from int) {
 // pair starts two daemons at the same time on an empty folder.
 func pair(tb testing.TB, extra ...string) *cluster {
 	tb.Helper()
-	c := newCluster(tb, extra...)
+	return pairAt(tb, "", extra...)
+}
+
+// pairAt makes the pair over the store at an address; "" is a folder of its own.
+func pairAt(tb testing.TB, address string, extra ...string) *cluster {
+	tb.Helper()
+	c := newClusterAt(tb, address, extra...)
 	a, b := c.add("a"), c.add("b")
 	a.launch()
 	b.launch()
