@@ -48,11 +48,12 @@ var (
 	descNodes       = describe("nodes", "Members by what this node makes of their heartbeats.", "standing")
 	descFailovers   = describe("failovers", "Failovers under way.")
 	descAlarms      = describe("alarms", "Alarms that this node raises.")
+	descRequests    = describe("store_requests_total", "Operations handed to the store.", "purpose", "request")
 	descBuild       = describe("build_info", "Always 1.", "version", "goversion")
 
 	descs = []*prometheus.Desc{
 		descMaster, descEpoch, descLedgerSeq, descLease, descLeaseLeft, descBeats, descBeatsFailed,
-		descLeasesLost, descClaims, descEntries, descBeat, descNodes, descFailovers, descAlarms, descBuild,
+		descLeasesLost, descClaims, descEntries, descBeat, descNodes, descFailovers, descAlarms, descRequests, descBuild,
 	}
 	standings = []lease.Standing{lease.Unseen, lease.Alive, lease.Suspect, lease.Stale, lease.Unreadable}
 )
@@ -75,8 +76,8 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}
-	counter := func(d *prometheus.Desc, v uint64) {
-		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v))
+	counter := func(d *prometheus.Desc, v uint64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
 	}
 	_, master := n.Primary()
 	until, held := n.Lease()
@@ -105,6 +106,11 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	}
 	gauge(descFailovers, float64(o.Failovers))
 	gauge(descAlarms, float64(len(n.Alarms())))
+	for purpose, kinds := range st.Requests {
+		for kind, count := range kinds {
+			counter(descRequests, count, purpose, kind)
+		}
+	}
 	gauge(descBuild, 1, c.version, runtime.Version())
 }
 

@@ -57,7 +57,8 @@ func master() *fake {
 				{Name: "new", State: node.StateFailed, Standing: lease.Unseen},
 			},
 		},
-		stats: node.Stats{Beats: 100, BeatsFailed: 4, LeasesLost: 1, Claims: 2, Entries: 30, LastBeat: 15 * time.Millisecond},
+		stats: node.Stats{Beats: 100, BeatsFailed: 4, LeasesLost: 1, Claims: 2, Entries: 30, LastBeat: 15 * time.Millisecond,
+			Requests: map[string]map[string]uint64{"heartbeat": {"put": 100, "get": 99}}},
 	}
 }
 
@@ -197,6 +198,8 @@ hoster_ha_nodes{standing="stale"} 1
 hoster_ha_nodes{standing="suspect"} 0
 hoster_ha_nodes{standing="unreadable"} 0
 hoster_ha_nodes{standing="unseen"} 1
+hoster_ha_store_requests_total{purpose="heartbeat",request="get"} 99
+hoster_ha_store_requests_total{purpose="heartbeat",request="put"} 100
 `
 	if diff := cmp.Diff(want, lines(master())); diff != "" {
 		t.Error(diff)

@@ -56,6 +56,37 @@ func TestServerDies(t *testing.T) {
 		(boottime.Now() - began).Round(time.Millisecond), (boottime.Now() - began - timings.Renew).Round(time.Millisecond))
 }
 
+// The server under a cluster stops answering, and keeps its connections: the daemons
+// lose their leases, say what hangs, and end when they are told to.
+func TestServerHangs(t *testing.T) {
+	t.Parallel()
+	server := servers.Start(t, servers.MinIO)
+	server.Bucket(t, "cluster")
+	c := newClusterAt(t, "s3://cluster/ha?path-style=true&endpoint=http://"+server.Address)
+	a, b := c.add("a"), c.add("b")
+	a.start()
+	b.start()
+	c.settle()
+	c.observe()
+	lost := c.lost(nil)
+	server.Freeze(t)
+	defer server.Thaw(t) // whatever comes; what is frozen cannot be asked for anything
+	c.await("every lease is lost", func() bool { return c.lost(nil) >= lost+2 })
+	for _, d := range c.daemons {
+		if d.said("the beat failed") == 0 {
+			t.Errorf("%s has not said what hangs", d.name)
+		}
+		c.await(d.name+" answers people, and is no master", func() bool {
+			state := d.state()
+			return state != "" && state != "MASTER"
+		})
+	}
+	a.terminate()
+	server.Thaw(t)
+	a.start()
+	c.settle()
+}
+
 // shortOutage is one that every lease outlives; false if the machine is too slow for
 // it.
 func (l *lab) shortOutage(server *servers.Server, renew time.Duration) bool {

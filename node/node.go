@@ -83,6 +83,8 @@ type lanes struct {
 type Stats struct {
 	Beats, BeatsFailed, LeasesLost, Claims, Entries uint64
 	LastBeat                                        time.Duration // how long the last one took
+	// Requests to the store, by purpose and kind.
+	Requests map[string]map[string]uint64
 }
 
 // New makes a node. Nothing is read or written before Run.

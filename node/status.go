@@ -7,6 +7,7 @@ import (
 
 	"github.com/hoster-ha/hoster-ha/failover"
 	"github.com/hoster-ha/hoster-ha/lease"
+	"github.com/hoster-ha/hoster-ha/persistence"
 )
 
 // States of a node: AMP's, and those that hosts of VMs need besides.
@@ -86,8 +87,18 @@ func (n *Node) Alarms() []string {
 // Stats counts what this node did.
 func (n *Node) Stats() Stats {
 	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.stats
+	s := n.stats
+	n.mu.Unlock()
+	s.Requests = map[string]map[string]uint64{}
+	for purpose, lane := range map[string]persistence.Store{
+		"tail": n.lanes.tail, "heartbeat": n.lanes.heartbeat, "members": n.lanes.members,
+		"entries": n.lanes.entries, "requests": n.lanes.requests, "inventory": n.lanes.inventory,
+	} {
+		if c, ok := lane.(persistence.Counter); ok {
+			s.Requests[purpose] = c.Sent()
+		}
+	}
+	return s
 }
 
 // Peer is another member, or this node, as this node sees it.

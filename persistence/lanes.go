@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 )
@@ -27,10 +28,10 @@ var ErrBusy = errors.New("lane is busy")
 // store answers after all, every call fails at once with ErrBusy.
 //
 // One lane a purpose: heartbeats in a lane of their own never queue behind
-// anything else. The name appears in errors. The lane keeps Clock if the store
-// does.
+// anything else. The name appears in errors. The lane keeps Counter, and Clock if the
+// store does.
 func Lane(s Store, name string) Store {
-	l := &lane{store: s, name: name}
+	l := &lane{store: s, name: name, sent: map[string]uint64{}}
 	if c, ok := s.(Clock); ok {
 		return &clockLane{lane: l, clock: c}
 	}
@@ -43,6 +44,21 @@ type lane struct {
 
 	mu      sync.Mutex
 	current *turn // nil: the lane is free
+	sent    map[string]uint64
+}
+
+// Counter is kept by lanes.
+type Counter interface {
+	// Sent is how many operations were handed to the store, by their kind: get, put,
+	// create, list, delete, time.
+	Sent() map[string]uint64
+}
+
+// Sent implements Counter.
+func (l *lane) Sent() map[string]uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return maps.Clone(l.sent)
 }
 
 // turn is one operation that was handed to the store.
@@ -99,7 +115,7 @@ func (l *lane) write(ctx context.Context, op, key string, f func(context.Context
 // its answer until the context ends.
 func run[T any](ctx context.Context, l *lane, op, key string, write bool, f func(context.Context) (T, error)) (T, error) {
 	var none T
-	t, err := l.enter(ctx, op+" "+key)
+	t, err := l.enter(ctx, op, key)
 	if err != nil {
 		return none, &Error{Op: op, Key: key, Err: err}
 	}
@@ -125,7 +141,7 @@ func run[T any](ctx context.Context, l *lane, op, key string, write bool, f func
 }
 
 // enter takes the lane, or says why the operation was not sent.
-func (l *lane) enter(ctx context.Context, what string) (*turn, error) {
+func (l *lane) enter(ctx context.Context, op, key string) (*turn, error) {
 	for {
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
@@ -133,7 +149,8 @@ func (l *lane) enter(ctx context.Context, what string) (*turn, error) {
 		l.mu.Lock()
 		t := l.current
 		if t == nil {
-			t = &turn{what: what, begun: time.Now(), done: make(chan struct{}), left: make(chan struct{})}
+			l.sent[op]++
+			t = &turn{what: op + " " + key, begun: time.Now(), done: make(chan struct{}), left: make(chan struct{})}
 			l.current = t
 			l.mu.Unlock()
 			return t, nil

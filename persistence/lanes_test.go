@@ -3,6 +3,7 @@ package persistence_test
 import (
 	"context"
 	"errors"
+	"maps"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -197,5 +198,29 @@ func TestLaneKeepsTheClock(t *testing.T) {
 	}
 	if _, ok := persistence.Lane(&hung{Store: memory.New()}, "x").(persistence.Clock); ok {
 		t.Error("the lane of a store without a clock has one")
+	}
+}
+
+// TestSent: what was handed to the store is counted, and nothing else.
+func TestSent(t *testing.T) {
+	h := &hung{Store: memory.New(), gate: make(chan struct{})}
+	l := persistence.Lane(h, "test")
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := l.Put(ctx, "key", []byte("v")); !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	close(h.gate)
+	for range 3 {
+		if err := l.Put(t.Context(), "key", []byte("v")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := l.List(t.Context(), ""); err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]uint64{"put": 3, "list": 1}
+	if got := l.(persistence.Counter).Sent(); !maps.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
 	}
 }
