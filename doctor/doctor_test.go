@@ -104,3 +104,32 @@ func TestServers(t *testing.T) {
 		})
 	}
 }
+
+// TestPolicy: what deploy/iam-policy.json allows is enough, and no more than that is
+// needed; only whether versions are kept cannot be told.
+func TestPolicy(t *testing.T) {
+	server := servers.Start(t, servers.MinIO)
+	server.Bucket(t, "plain")
+	policy, err := os.ReadFile("../deploy/iam-policy.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := strings.NewReplacer("BUCKET", "plain", "PREFIX", "a/cluster").Replace(string(policy))
+	access, secret, token := server.Session(t, text)
+	t.Setenv("AWS_ACCESS_KEY_ID", access)
+	t.Setenv("AWS_SECRET_ACCESS_KEY", secret)
+	t.Setenv("AWS_SESSION_TOKEN", token)
+	for prefix, well := range map[string]bool{"a/cluster": true, "a/other": false} {
+		s, err := stores.Open("s3://plain/" + prefix + "?path-style=true&endpoint=http://" + server.Address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, bad, got := examine(t, s, 30*time.Second)
+		if err := persistence.Close(s); err != nil {
+			t.Error(err)
+		}
+		if got != well || len(bad) != 1 || well && !strings.HasPrefix(bad[0], "warning versions: ") || !well && !strings.Contains(bad[0], "allow them s3:PutObject") {
+			t.Errorf("%s: %t, %q", prefix, got, bad)
+		}
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -147,6 +148,23 @@ func (s *Server) LockedBucket(tb testing.TB, name string) {
 	if err := s.client(tb).SetBucketObjectLockConfig(tb.Context(), name, &mode, &days, &unit); err != nil {
 		tb.Fatal(err)
 	}
+}
+
+// Session gives credentials that may do what a policy allows.
+func (s *Server) Session(tb testing.TB, policy string) (access, secret, token string) {
+	tb.Helper()
+	role, err := credentials.NewSTSAssumeRole("http://"+s.Address, credentials.STSAssumeRoleOptions{
+		AccessKey: AccessKey, SecretKey: SecretKey, Policy: policy, DurationSeconds: 3600,
+	})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	t := &http.Transport{DisableKeepAlives: true}
+	v, err := role.GetWithContext(&credentials.CredContext{Client: &http.Client{Transport: t}, Endpoint: "http://" + s.Address})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return v.AccessKeyID, v.SecretAccessKey, v.SessionToken
 }
 
 // Client is an administrator's way to it.
