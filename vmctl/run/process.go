@@ -72,11 +72,11 @@ func (p *process) live() {
 func (p *process) stop(grace, wait time.Duration) bool {
 	select {
 	case <-p.started:
-	default:
+	case <-time.After(grace + wait):
 		close(p.abandoned)
 		select {
-		case <-p.started: // perhaps before it could see that it is abandoned
-		case <-time.After(grace + wait):
+		case <-p.started: // at the last instant: perhaps it did not see that
+		default:
 			return false
 		}
 	}
