@@ -57,8 +57,10 @@ func master() *fake {
 				{Name: "new", State: node.StateFailed, Standing: lease.Unseen},
 			},
 		},
-		stats: node.Stats{Beats: 100, BeatsFailed: 4, LeasesLost: 1, Claims: 2, Entries: 30, LastBeat: 15 * time.Millisecond,
-			Requests: map[string]map[string]uint64{"heartbeat": {"put": 100, "get": 99}}},
+		stats: node.Stats{
+			Beats: 100, BeatsFailed: 4, LeasesLost: 1, Claims: 2, Entries: 30, LastBeat: 15 * time.Millisecond,
+			Requests: map[string]map[string]uint64{"heartbeat": {"put": 100, "get": 99}},
+		},
 	}
 }
 

@@ -43,15 +43,9 @@ type cluster struct {
 	entries []ledger.Stored
 }
 
-// newCluster makes an empty folder for a cluster; what runs in it ends with the
-// test.
-func newCluster(tb testing.TB, extra ...string) *cluster {
-	tb.Helper()
-	return newClusterAt(tb, "", extra...)
-}
-
-// newClusterAt makes a cluster over the store at an address; "" is a folder of its own.
-func newClusterAt(tb testing.TB, address string, extra ...string) *cluster {
+// newCluster makes a cluster over the store at an address; "" is an empty folder of its
+// own. What runs in it ends with the test.
+func newCluster(tb testing.TB, address string, extra ...string) *cluster {
 	tb.Helper()
 	dir := tb.TempDir()
 	c := &cluster{

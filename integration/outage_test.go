@@ -62,7 +62,7 @@ func TestServerHangs(t *testing.T) {
 	t.Parallel()
 	server := servers.Start(t, servers.MinIO)
 	server.Bucket(t, "cluster")
-	c := newClusterAt(t, "s3://cluster/ha?path-style=true&endpoint=http://"+server.Address)
+	c := newCluster(t, "s3://cluster/ha?path-style=true&endpoint=http://"+server.Address)
 	a, b := c.add("a"), c.add("b")
 	a.start()
 	b.start()

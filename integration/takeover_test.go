@@ -138,7 +138,7 @@ func pair(tb testing.TB, extra ...string) *cluster {
 // pairAt makes the pair over the store at an address; "" is a folder of its own.
 func pairAt(tb testing.TB, address string, extra ...string) *cluster {
 	tb.Helper()
-	c := newClusterAt(tb, address, extra...)
+	c := newCluster(tb, address, extra...)
 	a, b := c.add("a"), c.add("b")
 	a.launch()
 	b.launch()

@@ -41,7 +41,7 @@ func newLab(tb testing.TB, selfStop bool, vms map[string][]string, extra ...stri
 // newLabAt does so over the store at an address; "" is a folder of its own.
 func newLabAt(tb testing.TB, address string, selfStop bool, vms map[string][]string, extra ...string) *lab {
 	tb.Helper()
-	c := newClusterAt(tb, address, extra...)
+	c := newCluster(tb, address, extra...)
 	l := &lab{
 		cluster: c, root: filepath.Join(c.dir, rootName), hosts: map[string]vm.Host{},
 		replicators: map[string]*process{}, evidence: map[string]*records{},
