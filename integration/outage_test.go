@@ -1,6 +1,9 @@
 package integration
 
 import (
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -85,6 +88,28 @@ func TestServerHangs(t *testing.T) {
 	server.Thaw(t)
 	a.start()
 	c.settle()
+}
+
+// The demonstration runs over a bucket as it does over a folder.
+func TestDemoOnMinIO(t *testing.T) {
+	t.Parallel()
+	server := servers.Start(t, servers.MinIO)
+	server.Bucket(t, "cluster")
+	out, err := os.Create(filepath.Join(t.TempDir(), "output"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	p := launch(t, out, "demo", "--persist-url", "minio+http://"+server.Address+"/cluster/demo")
+	defer p.kill()
+	if !poll(2*patience, 100*time.Millisecond, p.ended) {
+		t.Error("the demonstration does not end")
+	}
+	p.kill()
+	text, err := os.ReadFile(out.Name())
+	if p.err != nil || err != nil || !strings.Contains(string(text), " 0 violations") {
+		t.Errorf("%v, %v\n%s", p.err, err, text)
+	}
 }
 
 // shortOutage is one that every lease outlives; false if the machine is too slow for
