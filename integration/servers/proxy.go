@@ -174,8 +174,13 @@ func Say(status int, code string, header ...string) Fault {
 }
 
 // NoS3 answers like some other web server.
-func NoS3(_ *Proxy, w http.ResponseWriter, _ *http.Request) {
-	http.Error(w, "<html>nothing here</html>", http.StatusNotFound)
+func NoS3(p *Proxy, w http.ResponseWriter, r *http.Request) { Gateway(http.StatusNotFound)(p, w, r) }
+
+// Gateway answers like a gateway that is no S3 server, and does nothing.
+func Gateway(status int) Fault {
+	return func(_ *Proxy, w http.ResponseWriter, _ *http.Request) {
+		http.Error(w, "<html>the gateway says no</html>", status)
+	}
 }
 
 // Unconditional takes the condition off every request, as a server does that does not
@@ -185,8 +190,8 @@ func Unconditional(p *Proxy, w http.ResponseWriter, r *http.Request) {
 	p.ask(r.Context(), r).write(w)
 }
 
-// Racy honours conditions one after the other, and not in a race: each conditional
-// write looks first, when nobody has written yet, and writes without one.
+// Racy honours conditions one after the other, and not in a race: of those who write
+// the same key at once only the first is held to one.
 func Racy() Fault {
 	var mu sync.Mutex
 	looking := map[string]int{}

@@ -54,10 +54,7 @@ var permissions = map[string]string{
 func (s *Store) meaning(op string, err error, a *attempt) error {
 	write := op == "put" || op == "create" || op == "delete"
 	if answer, ok := errors.AsType[*Answer](err); ok {
-		if a.isForeign() && answer.Status < http.StatusInternalServerError {
-			return fmt.Errorf("%w: %s does not answer like an S3 server: HTTP status %d", persistence.ErrRefused, s.bucket.Address, answer.Status)
-		}
-		return s.answered(op, write, answer, a.date())
+		return s.answered(op, write, answer, a)
 	}
 	if text := unverified(err); text != "" {
 		return fmt.Errorf("%w: %s: %w", persistence.ErrRefused, text, err)
@@ -69,33 +66,46 @@ func (s *Store) meaning(op string, err error, a *attempt) error {
 }
 
 // answered is what an answer of the server means.
-func (s *Store) answered(op string, write bool, a *Answer, date time.Time) error {
+func (s *Store) answered(op string, write bool, a *Answer, of *attempt) error {
 	refuse := func(format string, args ...any) error {
 		return fmt.Errorf("%w: %s: %w", persistence.ErrRefused, fmt.Sprintf(format, args...), a)
 	}
 	switch {
+	case op == "create" && a.Status == http.StatusPreconditionFailed:
+		return fmt.Errorf("%w: %w", persistence.ErrExists, a)
+	case a.Status == http.StatusNotImplemented && !of.isForeign():
+		return refuse("the server lacks what a store needs")
+	case write && open(a.Status):
+		return fmt.Errorf("%w: %w", persistence.ErrUnknown, a)
+	case of.isForeign() && a.Status < http.StatusInternalServerError:
+		return fmt.Errorf("%w: %s does not answer like an S3 server: HTTP status %d", persistence.ErrRefused, s.bucket.Address, a.Status)
 	case op == "get" && a.absent():
 		return fmt.Errorf("%w: %w", persistence.ErrNotFound, a)
 	case op == "delete" && a.absent():
 		return nil
-	case op == "create" && a.Status == http.StatusPreconditionFailed:
-		return fmt.Errorf("%w: %w", persistence.ErrExists, a)
 	case a.Code == "NoSuchBucket":
 		return refuse("the bucket %s does not exist; make it (that is never done by itself)", s.bucket.Name)
-	case a.Region != "", a.Status == http.StatusMovedPermanently, a.Status == http.StatusTemporaryRedirect, a.Status == http.StatusPermanentRedirect:
+	case a.Region != "", redirect(a.Status):
 		return refuse("the bucket %s is in another region%s: say so with ?region=", s.bucket.Name, prefixed(", ", a.Region))
 	case a.Code == "RequestTimeTooSkewed":
-		return refuse("this host's clock is wrong%s: set it (NTP)", skew(date))
+		return refuse("this host's clock is wrong%s: set it (NTP)", skew(of.date()))
 	case a.Credentials():
 		return refuse("the credentials are not accepted")
 	case a.Status == http.StatusUnauthorized, a.Status == http.StatusForbidden:
 		return refuse("these credentials may not do that: allow them %s (deploy/iam-policy.json has all it takes)", permissions[op])
-	case a.Status == http.StatusNotImplemented:
-		return refuse("the server lacks what a store needs")
-	case write && (a.Status == http.StatusConflict || a.Status == http.StatusRequestTimeout || a.Status >= http.StatusInternalServerError || a.Status < http.StatusBadRequest):
-		return fmt.Errorf("%w: %w", persistence.ErrUnknown, a)
 	}
 	return a
+}
+
+// open: an answer after which a write may have been done, or may yet be, whoever gave
+// it.
+func open(status int) bool {
+	return status == http.StatusConflict || status == http.StatusRequestTimeout || status >= http.StatusInternalServerError ||
+		status < http.StatusBadRequest && !redirect(status)
+}
+
+func redirect(status int) bool {
+	return slices.Contains([]int{http.StatusMovedPermanently, http.StatusTemporaryRedirect, http.StatusPermanentRedirect}, status)
 }
 
 // unverified says in words that the server's certificate was not believed: nothing

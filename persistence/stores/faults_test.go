@@ -81,6 +81,8 @@ func TestFaults(t *testing.T) {
 			{"a redirect", elsewhere, "refused", "refused", "refused", "refused", "refused", "another region", false},
 			{"not implemented", lacking, "refused", "refused", "refused", "refused", "refused", "lacks", false},
 			{"no S3 server", servers.NoS3, "refused", "refused", "refused", "refused", "refused", "does not answer like an S3 server", false},
+			{"a gateway's conflict", servers.Gateway(http.StatusConflict), "refused", "refused", "unknown", "unknown", "unknown", "", false},
+			{"a gateway's time is over", servers.Gateway(http.StatusGatewayTimeout), "failed", "failed", "unknown", "unknown", "unknown", "", false},
 			{"it says that nothing is there", absent, "not found", "failed", "failed", "failed", "done", "", false},
 			{"half of the answer", servers.Truncate, "failed", "failed", "done", "done", "done", "", true},
 		} {
