@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"time"
 
@@ -10,6 +11,9 @@ import (
 	"github.com/hoster-ha/hoster-ha/lease"
 	"github.com/hoster-ha/hoster-ha/persistence"
 )
+
+// examination is how long all of it may take: a store that hangs is given up.
+const examination = 15 * time.Minute
 
 func doctorCommand(a *app) *cobra.Command {
 	o := doctor.Options{Wall: time.Now}
@@ -30,13 +34,14 @@ run beside a cluster: it writes below probe/ alone, and removes that again.
 		if o.Races < 1 || o.Samples < 1 {
 			return usageError{fmt.Errorf("--races %d --samples %d: at least 1", o.Races, o.Samples)}
 		}
-		ctx := cmd.Context()
+		ctx, cancel := context.WithTimeoutCause(cmd.Context(), examination, fmt.Errorf("the examination was not over in %s", examination))
+		defer cancel()
 		s, err := a.raw(ctx)
 		if err != nil {
 			return err
 		}
 		defer func() { _ = persistence.Close(s) }() // nothing is lost with a connection
-		if _, err := s.List(ctx, ""); err != nil {
+		if _, err := (&patient{persistence.Lane(s, "doctor")}).List(ctx, ""); err != nil {
 			return err // it cannot be used at all
 		}
 		var source string

@@ -51,8 +51,11 @@ cluster that runs, and of one that is damaged. Nothing is written to the store.
 				return usageError{err}
 			}
 			if args[0] == "-" {
-				_, err := export(ctx, s, address, a.stdout)
-				return err
+				m, err := export(ctx, s, address, a.stdout)
+				if err != nil {
+					return err
+				}
+				return a.missing(m)
 			}
 			if _, err := os.Lstat(args[0]); err == nil {
 				return usageError{fmt.Errorf("%s exists already", args[0])}
@@ -70,15 +73,20 @@ cluster that runs, and of one that is damaged. Nothing is written to the store.
 				return err
 			}
 			fmt.Fprintf(a.stdout, "%s: %d records of cluster %s, ledger %d\n", args[0], m.Records, m.Cluster, m.LedgerSeq)
-			for _, text := range m.Problems {
-				fmt.Fprintf(a.stderr, "hoster-ha: not in it: %s\n", oneLineOf(text))
-			}
-			if len(m.Problems) > 0 {
-				return fmt.Errorf("%d records could not be read", len(m.Problems))
-			}
-			return nil
+			return a.missing(m)
 		},
 	}
+}
+
+// missing tells what could not be read.
+func (a *app) missing(m manifest) error {
+	for _, text := range m.Problems {
+		fmt.Fprintf(a.stderr, "hoster-ha: not in it: %s\n", oneLineOf(text))
+	}
+	if len(m.Problems) > 0 {
+		return fmt.Errorf("%d records could not be read", len(m.Problems))
+	}
+	return nil
 }
 
 // manifest is export.json.

@@ -110,6 +110,9 @@ func TestExportOfADamagedStore(t *testing.T) {
 	if all := content(t, data); all["members/a.json"] == "" || all["cluster.json"] != "" || !strings.Contains(all[manifestName], "input/output error") {
 		t.Errorf("%q", slices.Sorted(maps.Keys(all)))
 	}
+	if code, _, stderr := c.run("store", "export", "-", "--persist-dir", dir); code != 1 || !strings.Contains(stderr, "not in it: ") {
+		t.Errorf("to the standard output: %d %s", code, stderr)
+	}
 	left, err := os.ReadDir(dir)
 	must(t, err)
 	if len(left) != 1 {

@@ -51,13 +51,13 @@ func oneLine(err error) string { return strings.Join(strings.Fields(err.Error())
 func newRoot(a *app) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "hoster-ha [flags]",
-		Short: "A safe high-availability cluster for VMs on two or more hosts and a shared folder",
-		Long: `hoster-ha keeps a lease in a shared folder. Without a subcommand it is the
-daemon that runs on each host:
+		Short: "A safe high-availability cluster for VMs on two or more hosts and a shared folder or bucket",
+		Long: `hoster-ha keeps a lease in a shared folder or bucket. Without a subcommand it is
+the daemon that runs on each host:
 
   hoster-ha --persist-dir /mnt/persist
 
-The other commands work through the shared folder alone.`,
+The other commands work through that store alone.`,
 		SilenceUsage: true, SilenceErrors: true,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 0 {
