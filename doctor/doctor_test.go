@@ -105,8 +105,8 @@ func TestServers(t *testing.T) {
 	}
 }
 
-// TestPolicy: what deploy/iam-policy.json allows is enough, and no more than that is
-// needed; only whether versions are kept cannot be told.
+// TestPolicy: what deploy/iam-policy.json allows is enough, and reaches no other prefix;
+// only whether versions are kept cannot be told.
 func TestPolicy(t *testing.T) {
 	server := servers.Start(t, servers.MinIO)
 	server.Bucket(t, "plain")
