@@ -10,8 +10,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"go.yaml.in/yaml/v3"
 )
 
 func main() {
@@ -43,13 +41,9 @@ func run(ctx context.Context, lists []string, only string, schedules int) error 
 	}
 	missed := 0
 	for _, list := range lists {
-		data, err := os.ReadFile(list)
+		all, err := load(list)
 		if err != nil {
 			return err
-		}
-		var all []mutant
-		if err := yaml.Unmarshal(data, &all); err != nil {
-			return fmt.Errorf("%s: %w", list, err)
 		}
 		fmt.Printf("| broken: %s | what went red | schedules | s |\n|---|---|---|---|\n", list)
 		for _, m := range all {

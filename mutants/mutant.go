@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"go.yaml.in/yaml/v3"
 )
 
 // edit is a piece of source text, which has to stand exactly once in its file, and
@@ -32,6 +34,33 @@ type mutant struct {
 	Packages []string `yaml:"packages"`
 }
 
+func (m mutant) edits() []edit { return append([]edit{m.edit}, m.Also...) }
+
+// in gives the file as it stands and as the edit leaves it.
+func (e edit) in(dir string) (whole, broken []byte, err error) {
+	whole, err = os.ReadFile(filepath.Join(dir, e.File))
+	if err != nil {
+		return nil, nil, err
+	}
+	if n := bytes.Count(whole, []byte(e.Old)); n != 1 {
+		return nil, nil, fmt.Errorf("%s: its text stands there %d times", e.File, n)
+	}
+	return whole, bytes.Replace(whole, []byte(e.Old), []byte(e.New), 1), nil
+}
+
+// load reads a list of mutants.
+func load(list string) ([]mutant, error) {
+	data, err := os.ReadFile(list)
+	if err != nil {
+		return nil, err
+	}
+	var all []mutant
+	if err := yaml.Unmarshal(data, &all); err != nil {
+		return nil, fmt.Errorf("%s: %w", list, err)
+	}
+	return all, nil
+}
+
 // How long the tests of a mutant may take, and the simulator to find one.
 const (
 	testsTake  = 5 * time.Minute
@@ -46,16 +75,13 @@ type finding struct {
 
 // try breaks the rule in the copy, runs what is to notice and puts it right again.
 func (m mutant) try(ctx context.Context, dir string, schedules int) (finding, error) {
-	for _, e := range append([]edit{m.edit}, m.Also...) {
-		path := filepath.Join(dir, e.File)
-		whole, err := os.ReadFile(path)
+	for _, e := range m.edits() {
+		whole, broken, err := e.in(dir)
 		if err != nil {
 			return finding{}, err
 		}
-		if n := bytes.Count(whole, []byte(e.Old)); n != 1 {
-			return finding{}, fmt.Errorf("%s: its text stands there %d times", e.File, n)
-		}
-		if err := os.WriteFile(path, bytes.Replace(whole, []byte(e.Old), []byte(e.New), 1), 0o644); err != nil {
+		path := filepath.Join(dir, e.File)
+		if err := os.WriteFile(path, broken, 0o644); err != nil {
 			return finding{}, err
 		}
 		defer func() { _ = os.WriteFile(path, whole, 0o644) }()
