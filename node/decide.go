@@ -23,6 +23,7 @@ type decider struct {
 	notes       map[uint64]note
 	vacantSince time.Duration
 	wasMaster   uint64 // epoch under which this node decided last
+	turns       int    // at which this node was not master
 }
 
 // decides runs after each beat: the one place that writes the ledger.
@@ -172,8 +173,11 @@ func (n *Node) elect(ctx context.Context) {
 	if !member || !me.Candidate() {
 		return
 	}
-	promoted := n.promotion(ctx, tail)
 	vacant, successor := n.vacant(v, tail, holder)
+	var promoted *record.Request
+	if n.looksForRequests(vacant) {
+		promoted = n.promotion(ctx, tail)
+	}
 	// Asked for by name, a node claims that would not by itself.
 	named := promoted != nil || successor == n.cfg.Name
 	if !n.claims() && (!named || n.cfg.Mode == ModeHotBackup || n.cfg.Mode == ModeDisabled) {
@@ -204,6 +208,16 @@ func (n *Node) elect(ctx context.Context) {
 		return
 	}
 	n.claim(ctx, tail, promoted)
+}
+
+// requestsEvery is how many beats pass between looks at the requests, where listings
+// are dear, while another node is master and executes them.
+const requestsEvery = 5
+
+// looksForRequests says whether a node that is not master reads what is asked for.
+func (n *Node) looksForRequests(vacant bool) bool {
+	n.turns++
+	return vacant || !n.dear || n.turns%requestsEvery == 0
 }
 
 // vacant says whether the mastership of the newest entry is over.
@@ -252,7 +266,7 @@ func (n *Node) candidates(v view, tail ledger.Stored) []lease.Candidate {
 func (n *Node) claim(ctx context.Context, judged ledger.Stored, promoted *record.Request) {
 	holder := n.getHolder()
 	// The tail is found by listing before a claim.
-	if _, err := n.ledger.Refresh(ctx); err != nil {
+	if _, err := n.ledger.RefreshByList(ctx); err != nil {
 		n.log.Warn().Err(err).Msg("no claim: the ledger cannot be read")
 		return
 	}

@@ -24,6 +24,7 @@ type Node struct {
 	ledger  *ledger.Ledger
 	lanes   lanes
 	host    *host
+	dear    bool // a listing of the store costs far more than a read
 
 	// Owned by the beat.
 	observer *lease.Observer
@@ -87,6 +88,10 @@ type Stats struct {
 	Requests map[string]map[string]uint64
 }
 
+// sparedListings is how many beats in a row do without one of the ledger, where
+// listings are dear.
+const sparedListings = 9
+
 // New makes a node. Nothing is read or written before Run.
 func New(cfg Config) *Node {
 	n := &Node{
@@ -103,6 +108,9 @@ func New(cfg Config) *Node {
 		inventory: persistence.Lane(persistence.Separate(cfg.Store), "inventory"),
 	}
 	n.ledger = ledger.New(readsWrites{Store: n.lanes.tail, writes: n.lanes.entries}, "")
+	if n.dear = persistence.ListsDear(cfg.Store); n.dear {
+		n.ledger.Spare(sparedListings)
+	}
 	n.decider = decider{
 		inventories: map[string]*record.Inventory{}, asked: map[string]*record.Request{},
 		orders: map[uint64]time.Duration{}, notes: map[uint64]note{},

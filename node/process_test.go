@@ -34,7 +34,14 @@ type gated struct {
 	err func(op, key string) error
 	// hang holds calls until it is closed.
 	hang chan struct{}
+	dear bool // listings are
 }
+
+// ListsDear implements persistence.Lister.
+func (g *gated) ListsDear() bool { return g.dear }
+
+// dear is a node over a store that would rather be read than listed.
+func dear(c *Config) { c.Store.(*gated).dear = true }
 
 func (g *gated) pass(ctx context.Context, op, key string) error {
 	g.mu.Lock()

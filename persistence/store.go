@@ -56,6 +56,19 @@ type Versioner interface {
 	Versions(ctx context.Context) (kept bool, err error)
 }
 
+// Lister is kept by stores that know what a listing costs.
+type Lister interface {
+	// ListsDear says that a listing costs far more than the reading of a key, in money
+	// or in work for the server.
+	ListsDear() bool
+}
+
+// ListsDear says so of a store; false where it does not tell.
+func ListsDear(s Store) bool {
+	l, ok := s.(Lister)
+	return ok && l.ListsDear()
+}
+
 // Advisor is kept by stores that know what an operator should be told of how they are
 // set up.
 type Advisor interface {

@@ -30,6 +30,8 @@ type Ledger struct {
 	hashes  map[uint64]string // of entries read, by number
 	pending *pending
 	read    Mark // the newest entry that was read; what was made here since lies after it
+	spare   int  // how many refreshes in a row may do without a listing
+	spared  int  // how many have
 }
 
 // pending is an entry whose Create ended without an answer.
@@ -119,12 +121,92 @@ func (l *Ledger) Settled() bool {
 	return l.pending == nil
 }
 
+// Spare lets that many refreshes in a row do without a listing, for a store where
+// these are dear: they ask for the next entry by its name. What they miss is a repair,
+// which leaves names out, and an entry whose forerunner is lost; the next listing finds
+// it, which comes at once when a peer knows of more.
+func (l *Ledger) Spare(refreshes int) { l.spare = refreshes }
+
 // Refresh reads the tail anew: it must still be what it was, and entries after
 // it must continue it. It returns the entries that are new, oldest first.
 func (l *Ledger) Refresh(ctx context.Context) ([]Stored, error) {
 	l.mu.Lock()
+	list := l.spared >= l.spare
+	if l.spared++; list {
+		l.spared = 0
+	}
+	l.mu.Unlock()
+	return l.refresh(ctx, list)
+}
+
+// RefreshByList is Refresh by a listing in any case: nothing that is there is missed.
+func (l *Ledger) RefreshByList(ctx context.Context) ([]Stored, error) { return l.refresh(ctx, true) }
+
+func (l *Ledger) refresh(ctx context.Context, list bool) ([]Stored, error) {
+	l.mu.Lock()
 	tail, read := l.tail, l.read
 	l.mu.Unlock()
+	next := l.byName
+	if list {
+		seqs, err := l.list(ctx, tail)
+		if err != nil {
+			return nil, err
+		}
+		next = func(ctx context.Context, tail Stored) (Stored, error) {
+			seqs = slices.DeleteFunc(seqs, func(seq uint64) bool { return seq <= tail.Seq })
+			if len(seqs) == 0 {
+				return Stored{}, nil
+			}
+			return Read(ctx, l.store, l.cluster, seqs[0])
+		}
+	}
+	if err := l.unchanged(ctx, tail); err != nil {
+		return nil, err
+	}
+	if read.Seq < tail.Seq {
+		if err := verify(ctx, l.store, l.cluster, tail, read); err != nil {
+			return nil, err
+		}
+	}
+	var news []Stored
+	for {
+		n, err := next(ctx, tail)
+		if err != nil {
+			return nil, err
+		}
+		if n.Entry == nil {
+			break
+		}
+		if err := follows(tail, n.Entry); err != nil {
+			return nil, err
+		}
+		news = append(news, n)
+		tail = n
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if tail.Seq > l.read.Seq {
+		l.read = tail.Mark()
+	}
+	for _, n := range news {
+		if n.Seq > l.tail.Seq {
+			l.advance(n)
+		}
+	}
+	return news, nil
+}
+
+// byName reads the entry after the tail; none there is no error.
+func (l *Ledger) byName(ctx context.Context, tail Stored) (Stored, error) {
+	next, err := Read(ctx, l.store, l.cluster, tail.Seq+1)
+	if errors.Is(err, persistence.ErrNotFound) {
+		return Stored{}, nil
+	}
+	return next, err
+}
+
+// list gives the numbers of the entries from the tail on.
+func (l *Ledger) list(ctx context.Context, tail Stored) ([]uint64, error) {
 	// All folders from the tail's on: the ledger may have crossed into the next,
 	// and a repair leaps far ahead.
 	all, err := folders(ctx, l.store)
@@ -143,48 +225,22 @@ func (l *Ledger) Refresh(ctx context.Context) ([]Stored, error) {
 		seqs = append(seqs, some...)
 	}
 	if !slices.Contains(seqs, tail.Seq) {
-		return nil, &HistoryError{Key: Key(tail.Seq), Why: "the newest entry is gone: entries are lost"}
+		return nil, gone(tail)
 	}
-	if err := l.unchanged(ctx, tail); err != nil {
-		return nil, err
-	}
-	if read.Seq < tail.Seq {
-		if err := verify(ctx, l.store, l.cluster, tail, read); err != nil {
-			return nil, err
-		}
-	}
-	var news []Stored
-	for _, seq := range seqs {
-		if seq <= tail.Seq {
-			continue
-		}
-		next, err := Read(ctx, l.store, l.cluster, seq)
-		if err != nil {
-			return nil, err
-		}
-		if err := follows(tail, next.Entry); err != nil {
-			return nil, err
-		}
-		news = append(news, next)
-		tail = next
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if tail.Seq > l.read.Seq {
-		l.read = tail.Mark()
-	}
-	for _, n := range news {
-		if n.Seq > l.tail.Seq {
-			l.advance(n)
-		}
-	}
-	return news, nil
+	return seqs, nil
+}
+
+func gone(tail Stored) error {
+	return &HistoryError{Key: Key(tail.Seq), Why: "the newest entry is gone: entries are lost"}
 }
 
 // unchanged reads the tail's bytes again: a store that was restored or whose
 // server lost acknowledged writes shows itself here.
 func (l *Ledger) unchanged(ctx context.Context, tail Stored) error {
 	obj, err := l.store.Get(ctx, Key(tail.Seq))
+	if errors.Is(err, persistence.ErrNotFound) {
+		return gone(tail)
+	}
 	if err != nil {
 		return err
 	}
@@ -201,6 +257,7 @@ func (l *Ledger) Differs(peer string, m Mark) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if m.Seq > l.tail.Seq {
+		l.spared = l.spare // the next refresh looks by a listing
 		return ErrBehind
 	}
 	if hash, known := l.hashes[m.Seq]; known && hash != m.Hash {

@@ -58,6 +58,10 @@ type Store struct {
 	parts []*Store // over connections of their own
 }
 
+// ListsDear implements persistence.Lister: a bucket bills a listing like twelve reads,
+// and a server walks its disks for it.
+func (s *Store) ListsDear() bool { return true }
+
 var (
 	_ persistence.Store     = (*Store)(nil)
 	_ persistence.Clock     = (*Store)(nil)
