@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hoster-ha/hoster-ha/cli/clusterview"
+	"github.com/hoster-ha/hoster-ha/node"
 	"github.com/hoster-ha/hoster-ha/persistence"
 	"github.com/hoster-ha/hoster-ha/persistence/ledger"
 	"github.com/hoster-ha/hoster-ha/persistence/record"
@@ -44,12 +45,15 @@ func (a *app) ask(cmd *cobra.Command, o *asking, r *record.Request, fill func(c 
 	if err != nil {
 		return err
 	}
+	tail := c.Ledger.Tail()
+	if tail.State.Closed {
+		return node.Moved(tail)
+	}
 	if fill != nil {
 		if err := fill(c); err != nil {
 			return err
 		}
 	}
-	tail := c.Ledger.Tail()
 	if r.Node != "" {
 		m, ok := tail.State.Members[r.Node]
 		if !ok {
@@ -82,31 +86,13 @@ func (a *app) ask(cmd *cobra.Command, o *asking, r *record.Request, fill func(c 
 	return nil
 }
 
-// create makes a record that nobody else would make, and settles an open
-// outcome by sending the same one again.
+// create makes a record that nobody else would make.
 func create(ctx context.Context, s persistence.Store, kind, key string, v any) error {
 	data, err := record.Seal(kind, v)
 	if err != nil {
 		return err
 	}
-	open := false
-	for range 5 {
-		err = s.Create(ctx, key, data)
-		switch {
-		case err == nil, open && errors.Is(err, persistence.ErrExists) && isOurs(ctx, s, key, data):
-			return nil
-		case errors.Is(err, persistence.ErrUnknown), open && !errors.Is(err, persistence.ErrExists):
-			open = true
-		default:
-			return err
-		}
-	}
-	return fmt.Errorf("%s may or may not have been made: %w", key, err)
-}
-
-func isOurs(ctx context.Context, s persistence.Store, key string, data []byte) bool {
-	obj, err := s.Get(ctx, key)
-	return err == nil && record.Hash(obj.Value) == record.Hash(data)
+	return persistence.Ensure(ctx, s, key, data)
 }
 
 // await follows the ledger until an entry answers the request. When nobody

@@ -114,7 +114,7 @@ func situations() []situation {
 		}, nil, 2, "vm1 is claimed by a, b: it runs on several hosts"},
 		{"frozen", func(c *fixture) { c.decide(func(s *ledger.State) { s.Frozen = true }); alive(c) }, nil, 1, "frozen"},
 		{"debug", func(c *fixture) { c.decide(func(s *ledger.State) { s.Debug = true }); alive(c) }, nil, 1, "debug mode"},
-		{"closed", func(c *fixture) { c.decide(func(s *ledger.State) { s.Closed = true }); alive(c) }, nil, 2, "moved to another store"},
+		{"closed", func(c *fixture) { c.decide(func(s *ledger.State) { s.Closed, s.MovedTo = true, "/there" }); alive(c) }, nil, 2, "moved to /there"},
 		{"not armed, nothing to start", func(c *fixture) { c.decide(func(s *ledger.State) { s.Armed = false }); alive(c) }, nil, 0, "OK"},
 		{"not armed", func(c *fixture) {
 			c.decide(func(s *ledger.State) {

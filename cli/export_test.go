@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/hoster-ha/hoster-ha/cli/transfer"
 	"github.com/hoster-ha/hoster-ha/persistence"
 	"github.com/hoster-ha/hoster-ha/persistence/memory"
 	"github.com/hoster-ha/hoster-ha/persistence/record"
@@ -59,12 +60,12 @@ func TestExport(t *testing.T) {
 		t.Errorf("%q, want %q", got, want)
 	}
 	for _, key := range want {
-		if o, err := c.raw.Get(t.Context(), key); key != manifestName && (err != nil || string(o.Value) != all[key]) {
+		if o, err := c.raw.Get(t.Context(), key); key != transfer.ManifestName && (err != nil || string(o.Value) != all[key]) {
 			t.Errorf("%s: %q, %v", key, all[key], err)
 		}
 	}
-	var m manifest
-	must(t, json.Unmarshal([]byte(all[manifestName]), &m))
+	var m transfer.Manifest
+	must(t, json.Unmarshal([]byte(all[transfer.ManifestName]), &m))
 	if tail := c.led.Tail(); m.Cluster != c.id || m.LedgerSeq != tail.Seq || m.LedgerHash != tail.Hash || m.Records != 7 || !strings.HasPrefix(m.Store, "file:///") {
 		t.Errorf("%+v", m)
 	}
@@ -78,8 +79,8 @@ func TestExport(t *testing.T) {
 		t.Errorf("to the standard output: %d files", len(got))
 	}
 	export(1, "no such file", filepath.Join(dir, "absent", "export.zip"))
-	c.wants(2, "it has export", "store")
-	c.wants(2, `unknown command "copy"`, "store", "copy")
+	c.wants(2, "it has copy, export and import", "store")
+	c.wants(2, `unknown command "move"`, "store", "move")
 }
 
 // unreadable does not give one key back.
@@ -107,7 +108,7 @@ func TestExportOfADamagedStore(t *testing.T) {
 	}
 	data, err := os.ReadFile(file)
 	must(t, err)
-	if all := content(t, data); all["members/a.json"] == "" || all["cluster.json"] != "" || !strings.Contains(all[manifestName], "input/output error") {
+	if all := content(t, data); all["members/a.json"] == "" || all["cluster.json"] != "" || !strings.Contains(all[transfer.ManifestName], "input/output error") {
 		t.Errorf("%q", slices.Sorted(maps.Keys(all)))
 	}
 	if code, _, stderr := c.run("store", "export", "-", "--persist-dir", dir); code != 1 || !strings.Contains(stderr, "not in it: ") {

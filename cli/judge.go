@@ -168,7 +168,7 @@ func (f *findings) cluster(v *clusterview.View, s *clusterview.Status) {
 		f.crits("%s is claimed by %s: %s", c.VM, strings.Join(c.Nodes, ", "), c.Why)
 	}
 	if s.Closed {
-		f.crits("the cluster has moved to another store")
+		f.crits("the cluster has moved to %s", s.MovedTo)
 	}
 	if len(s.Repair) > 0 {
 		f.warns("the repaired ledger waits for %s", strings.Join(s.Repair, ", "))

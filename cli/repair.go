@@ -129,6 +129,9 @@ func (r *repair) read(ctx context.Context) (err error) {
 		return exitError{ExitCluster, fmt.Errorf("cluster %s has no ledger entry that can be read, so there is nothing to continue:"+
 			" bring %s/ back from a backup, or found a new cluster in another folder, with new --state-dirs", c.ID, ledger.Folder)}
 	}
+	if r.survey.End.State.Closed {
+		return node.Moved(r.survey.End)
+	}
 	r.from = r.survey.End
 	if r.stateFrom > 0 {
 		r.from, err = ledger.Read(ctx, c.Store, c.ID, r.stateFrom)

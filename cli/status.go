@@ -46,7 +46,7 @@ func printStatus(w io.Writer, s *clusterview.Status) error {
 	for _, m := range []struct {
 		is   bool
 		word string
-	}{{s.Frozen, "frozen"}, {s.Debug, "debug: nothing is done"}, {s.Closed, "closed: moved to another store"}} {
+	}{{s.Frozen, "frozen"}, {s.Debug, "debug: nothing is done"}, {s.Closed, "closed: moved to " + s.MovedTo}} {
 		if m.is {
 			mode = append(mode, m.word)
 		}

@@ -53,7 +53,7 @@ func (j *judgement) chain(e ledger.Stored) {
 func (j *judgement) writer(e ledger.Stored) {
 	switch {
 	case e.Kind == ledger.KindFound && j.tail.Entry == nil:
-	case e.Kind == ledger.KindClaim:
+	case e.Kind == ledger.KindClaim && !j.tail.State.Closed:
 		if e.Epoch != j.tail.Epoch+1 {
 			j.fault(e, "a claim of epoch %d after epoch %d", e.Epoch, j.tail.Epoch)
 		}
@@ -64,6 +64,12 @@ func (j *judgement) writer(e ledger.Stored) {
 			j.fault(e, "epoch %d was claimed by %s", e.Epoch, other)
 		}
 		j.claimed[e.Epoch], j.claimant = e.Node, e
+	case e.Kind == ledger.KindClose, e.Kind == ledger.KindOpen:
+		if e.Epoch != j.tail.Epoch || e.State.Master != "" || e.State.Closed != (e.Kind == ledger.KindClose) || j.tail.State.Closed == e.State.Closed {
+			j.fault(e, "a %s: %+v", e.Kind, e.State)
+		}
+	case j.tail.State.Closed:
+		j.fault(e, "the ledger was closed")
 	case e.Kind != ledger.KindDecide:
 		j.fault(e, "a %s", e.Kind)
 	case e.Epoch != j.tail.Epoch:

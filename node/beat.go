@@ -98,6 +98,9 @@ func (n *Node) beat(ctx context.Context) error {
 	} else if putErr == nil && failed != "" && shared {
 		n.host.renewed(dated, hb, false)
 	}
+	if ctx.Err() != nil {
+		return nil // this node has ended: what failed because of that is nobody's trouble
+	}
 	n.note(began, answered, hb, counted, failed, errors.Join(tailErr, putErr))
 	n.lookAll(ctx)
 	n.publish()
@@ -237,8 +240,8 @@ func (n *Node) note(began, answered time.Duration, hb *record.Heartbeat, counted
 	if failed != wasFailed && failed != "" {
 		n.log.Error().Msg(failed)
 	}
-	if n.ledger.Tail().State.Closed {
-		texts = append(texts, "the cluster has moved to another store; no lease is granted here")
+	if s := n.ledger.Tail().State; s.Closed {
+		texts = append(texts, fmt.Sprintf("the cluster has moved to %s; no lease is granted here: start this daemon anew with that address", s.MovedTo))
 	}
 	n.setAlarms("store", texts)
 }

@@ -30,6 +30,10 @@ func (n *Node) leave(ctx context.Context) {
 		n.mu.Unlock()
 	}
 	kick(n.kickBeat)
+	if n.ledger.Tail().State.Closed {
+		n.log.Info().Msg("left") // no heartbeat counts in a store that the cluster has moved from
+		return
+	}
 	if !n.until(ctx, t.Renew, func() bool { own := n.getView().own; return own != nil && own.Ending }) {
 		n.log.Warn().Msg("the last heartbeat was not answered: the others wait for the takeover timeout")
 	}

@@ -180,9 +180,30 @@ func (n *Node) load(ctx context.Context) error {
 		err = n.ledger.Load(ctx, known)
 	}
 	if _, ok := errors.AsType[*ledger.HistoryError](err); ok {
+		// A node that was at the new place knows of more than the place it left.
+		if last, rerr := n.newest(ctx); rerr == nil && last.State.Closed {
+			return Moved(last)
+		}
 		return fmt.Errorf("%w: %s: %w; see: hoster-ha ledger repair", ErrCluster, n.cfg.StoreURL, err)
 	}
+	if tail := n.ledger.Tail(); err == nil && tail.State.Closed {
+		return Moved(tail)
+	}
 	return err
+}
+
+// newest reads the newest entry, whatever is remembered.
+func (n *Node) newest(ctx context.Context) (ledger.Stored, error) {
+	last, err := ledger.Last(ctx, n.cfg.Store)
+	if err != nil {
+		return ledger.Stored{}, err
+	}
+	return ledger.Read(ctx, n.cfg.Store, n.cluster, last)
+}
+
+// Moved says where a cluster has gone whose ledger is closed.
+func Moved(tail ledger.Stored) error {
+	return fmt.Errorf("%w: cluster %s has moved to %s: give that address", ErrCluster, tail.Cluster, tail.State.MovedTo)
 }
 
 func (n *Node) foundLedger(ctx context.Context) error {

@@ -25,7 +25,7 @@ func (w *world) finish() {
 	for _, n := range w.names {
 		h := w.hosts[n]
 		w.mu.Lock()
-		if h.mounted != nil {
+		if h.mounted != nil && !h.left() {
 			h.mounted, h.troubled = nil, w.now()
 		}
 		w.mu.Unlock()

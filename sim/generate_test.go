@@ -33,10 +33,37 @@ func generate(seed uint64) script {
 		g.incident(g.began + g.between(0, g.ends-g.began))
 	}
 	g.ends += g.between(0, 15*time.Second)
+	if g.chance(0.05) {
+		g.move()
+	}
+	if g.chance(0.3) {
+		for i := range g.s.cluster {
+			g.s.cluster[i].dear = true
+		}
+	}
 	slices.SortStableFunc(g.s.commands, func(a, b command) int { return cmp.Compare(a.at, b.at) })
 	g.s.commands = slices.DeleteFunc(g.s.commands, func(c command) bool { return c.at >= g.ends })
 	g.add(g.ends, "end")
 	return g.s
+}
+
+// move brings the cluster to another store, amid all else that goes wrong, and the
+// daemons after it one by one. No store is exchanged for another besides.
+func (g *generator) move() {
+	g.s.commands = slices.DeleteFunc(g.s.commands, func(c command) bool {
+		return c.words[0] == "store" || c.words[0] == "mount" || slices.Contains(c.words, "mount")
+	})
+	at := g.between(g.began, g.began+20*time.Second)
+	g.add(at, "ask freeze")
+	at += g.between(0, 4*time.Second)
+	g.add(at, "move")
+	for _, h := range g.s.cluster {
+		again := at + g.between(5*time.Second, 40*time.Second)
+		g.add(again, pick(g, "stop %s", "crash %s"), h.name)
+		g.add(again+g.between(0, 5*time.Second), "start %s", h.name)
+	}
+	g.add(at+g.between(10*time.Second, 50*time.Second), "ask arm")
+	g.ends = max(g.ends, at+g.between(20*time.Second, 50*time.Second))
 }
 
 func (g *generator) between(a, b time.Duration) time.Duration {

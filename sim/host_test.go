@@ -266,6 +266,9 @@ func (h *host) loseMemory() {
 	if h.mounted != nil || h.w.swapped != nil {
 		return // it may found a cluster where it sees none
 	}
+	if !h.w.ledger.candidateBut(h.name) {
+		return // nobody could take it in again
+	}
 	h.memory, h.forgets = newMemory(h.w), true
 	clear(h.prepared)
 	clear(h.ran)

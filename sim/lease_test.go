@@ -1,7 +1,10 @@
 package sim
 
 import (
-	"encoding/json"
+	"bytes"
+	"cmp"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/hoster-ha/hoster-ha/persistence/record"
@@ -37,23 +40,16 @@ func (p *proc) renewalSent(key string, value []byte) *renewal {
 	if key != record.HeartbeatKey(p.h.name) {
 		return nil
 	}
-	// Of the few fields alone: each heartbeat there is comes by here.
-	var hb struct {
-		Body struct {
-			Incarnation string
-			Epoch       uint64
-			LedgerHash  string `json:"ledger_hash"`
-			Timings     struct{ Renew time.Duration }
-		}
-	}
-	if err := json.Unmarshal(value, &hb); err != nil {
+	epoch, err := strconv.ParseUint(cmp.Or(field(value, "epoch"), "0"), 10, 64)
+	renew, rerr := strconv.ParseInt(field(value, "renew"), 10, 64)
+	if err != nil || rerr != nil {
 		return nil
 	}
-	if hb.Body.Epoch > 0 {
-		p.h.w.sent.epochs.Store(string(value), hb.Body.Epoch)
+	if epoch > 0 {
+		p.h.w.sent.epochs.Store(string(value), epoch)
 	}
-	p.h.w.ledger.follows(p, hb.Body.LedgerHash)
-	r := &renewal{hb.Body.Incarnation, p.clock.now(), hb.Body.Timings.Renew}
+	p.h.w.ledger.follows(p, field(value, "ledger_hash"))
+	r := &renewal{field(value, "incarnation"), p.clock.now(), time.Duration(renew)}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	b, until := &p.lease, r.sent+r.renew
@@ -65,6 +61,14 @@ func (p *proc) renewalSent(key string, value []byte) *renewal {
 		b.until = min(b.until, until)
 	}
 	return r
+}
+
+// field is the first one of that name in the text of a record; "" for none. Each
+// heartbeat there is comes by here: to take all of them apart would take long.
+func field(text []byte, name string) string {
+	_, rest, _ := bytes.Cut(text, []byte(`"`+name+`":`))
+	end := bytes.IndexAny(rest, ",}")
+	return strings.Trim(string(rest[:max(end, 0)]), `"`)
 }
 
 // renewalAnswered notes its answer. One that came after the deadline ends the

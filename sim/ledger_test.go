@@ -35,6 +35,16 @@ func (l *ledgerRules) state() ledger.State {
 	return ledger.State{}
 }
 
+// candidateBut says whether another member may become master.
+func (l *ledgerRules) candidateBut(node string) bool {
+	for n, m := range l.state().Members {
+		if n != node && m.Candidate() {
+			return true
+		}
+	}
+	return false
+}
+
 func (l *ledgerRules) owner(vm string) string { return l.state().VMs[vm].Owner }
 
 // landed notes an entry that lies in a store, whichever.
@@ -103,6 +113,9 @@ func (l *ledgerRules) made(key string, value []byte, who string) {
 // written: only a listed candidate claims, and only the master decides.
 func (l *ledgerRules) written(prev, e *ledger.Entry) {
 	w, s := l.w, prev.State
+	if s.Closed && e.Kind != ledger.KindOpen {
+		w.violated("move", "entry %d, a %s of %s, follows the closing one", e.Seq, e.Kind, e.Node)
+	}
 	switch e.Kind {
 	case ledger.KindClaim:
 		w.stats.claims++
@@ -121,6 +134,13 @@ func (l *ledgerRules) written(prev, e *ledger.Entry) {
 		}
 		if e.State.Master != s.Master || e.State.Incarnation != s.Incarnation {
 			w.violated("claim", "entry %d changes the master without a claim", e.Seq)
+		}
+	case ledger.KindClose, ledger.KindOpen:
+		if e.State.Closed {
+			w.closed = w.now()
+		}
+		if e.Epoch != prev.Epoch || e.State.Master != "" || e.State.Closed != (e.Kind == ledger.KindClose) || s.Closed == e.State.Closed || !s.Frozen {
+			w.violated("move", "entry %d is a %s; master %q, closed %t, after closed %t, frozen %t", e.Seq, e.Kind, e.State.Master, e.State.Closed, s.Closed, s.Frozen)
 		}
 	default:
 		w.violated("history", "entry %d is of kind %s", e.Seq, e.Kind)

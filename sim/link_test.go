@@ -32,6 +32,7 @@ func (l link) Get(ctx context.Context, key string) (persistence.Object, error) {
 	if err != nil {
 		return o, err
 	}
+	l.looksAt(s, key)
 	if f := find(hit, faultStale); f != nil {
 		o, err = s.before(key, f.d)
 	} else {
@@ -48,8 +49,21 @@ func (l link) Get(ctx context.Context, key string) (persistence.Object, error) {
 	if aerr := l.after(ctx, "get", key, hit); aerr != nil {
 		return persistence.Object{}, aerr
 	}
+	if errors.Is(err, persistence.ErrNotFound) && strings.HasPrefix(key, ledger.Folder) {
+		l.p.tailRead(begun) // it asked for the next entry by its name
+	}
 	l.p.witness.read(l.p.h.w, key, o.Value, err, begun, l.p.clock.now())
 	return o, err
+}
+
+// looksAt notes in which store the process looks for entries.
+func (l link) looksAt(s *shared, key string) {
+	if !strings.HasPrefix(key, ledger.Folder) {
+		return
+	}
+	if last := l.p.listed.Load(); last == nil || last.at != s {
+		l.p.listed.Store(&look{s, l.p.h.w.now()})
+	}
 }
 
 func (l link) List(ctx context.Context, folder string) ([]string, error) {
@@ -58,11 +72,7 @@ func (l link) List(ctx context.Context, folder string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	if strings.HasPrefix(folder, ledger.Folder) {
-		if last := l.p.listed.Load(); last == nil || last.at != s {
-			l.p.listed.Store(&look{s, l.p.h.w.now()})
-		}
-	}
+	l.looksAt(s, folder)
 	var names []string
 	if f := find(hit, faultStale); f != nil {
 		names, err = s.listBefore(ctx, folder, f.d)
@@ -133,6 +143,9 @@ func (l link) write(ctx context.Context, op, key string, value []byte) error {
 	}
 	return err
 }
+
+// ListsDear implements persistence.Lister.
+func (l link) ListsDear() bool { return l.p.h.spec.dear }
 
 // look is a store in which a process looks for entries, and since when.
 type look struct {

@@ -131,6 +131,9 @@ func (w *world) tend() {
 			_ = w.ask([]string{record.ActUnfence, n})
 		}
 		h.powerOn()
+		if p := h.live(); p != nil && h.left() {
+			p.kill() // and started with the new address
+		}
 		if err := h.start(); err != nil {
 			w.tell("%s does not start: %v", n, err)
 		}

@@ -210,6 +210,9 @@ func (h *host) start() error {
 	w.mu.Lock()
 	p := &proc{h: h, clock: h.clock, dead: make(chan struct{}), done: make(chan struct{})}
 	ready, boot, memory, s := h.on && h.proc == nil, h.bootID(), h.memory, h.spec
+	if ready && h.left() {
+		h.mounted = nil // it is started with the new address
+	}
 	w.mu.Unlock()
 	if !ready {
 		return nil

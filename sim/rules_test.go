@@ -45,6 +45,9 @@ func (w *world) landed(s *shared, op, key string, value []byte, who string) {
 // whoever says that nothing runs there is right.
 func (p *proc) told(value []byte) {
 	h, w := p.h, p.h.w
+	if field(value, "acks") == "" && field(value, "verified_stopped") == "" && field(value, "packed") == "" {
+		return // it gives no word
+	}
 	inv := w.sent.inventory(value)
 	if inv == nil || p.ended() || len(inv.Acks) == 0 && !inv.VerifiedStopped {
 		return

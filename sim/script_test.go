@@ -36,6 +36,7 @@ type spec struct {
 	self            bool    // its VMs stop themselves
 	tight           bool    // the cluster's timings leave no slack, see timings
 	debug           bool    // the cluster's debug mode
+	dear            bool    // its store says that listings are dear
 	rate            float64 // of its clock
 	vms, services   []string
 	noDriver        bool
@@ -69,6 +70,7 @@ func (s spec) String() string {
 	add(s.self, "self")
 	add(s.tight, "tight")
 	add(s.debug, "debug")
+	add(s.dear, "dear")
 	add(s.rate != 1, "rate=%g", s.rate)
 	add(len(s.vms) > 0, "vms=%s", strings.Join(s.vms, ","))
 	add(len(s.services) > 0, "services=%s", strings.Join(s.services, ","))
@@ -118,6 +120,8 @@ func (s *spec) set(word string) error {
 		s.tight = true
 	case "debug":
 		s.debug = true
+	case "dear":
+		s.dear = true
 	case "rate":
 		s.rate, err = strconv.ParseFloat(value, 64)
 	case "vms":

@@ -22,6 +22,7 @@ import (
 //	store emptied|another|rolled-back [d]|back     what all hosts see in the store's place
 //	mount H emptied|another|back    the same for one host
 //	repair                          hoster-ha ledger repair, while no daemon runs
+//	move                            hoster-ha store copy: to another store, for daemons started from then on
 //	fault H|all kind [op=] [key=] [p=] [d=] [for=]      see fault_test.go and driver_test.go
 //	heal H|all [kind]
 //	corrupt key torn|missing|foreign    in the store, until it is written again
@@ -39,6 +40,8 @@ func (w *world) do(words []string) error {
 		return nil
 	case "repair":
 		return w.repair()
+	case "move":
+		return w.move()
 	}
 	if len(args) == 0 {
 		return errors.New("what of?")

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"context"
 	"fmt"
 	"hash/fnv"
 	"io"
@@ -35,6 +36,10 @@ type world struct {
 	// exchange puts another store into the place of a host's own.
 	exchange func(h *host, args []string) error
 
+	// commands are those of operators that take their time; giveUp ends them.
+	commands sync.WaitGroup
+	giveUp   []context.CancelFunc
+
 	mu         sync.Mutex
 	names      []string // of hosts, sorted
 	hosts      map[string]*host
@@ -48,6 +53,7 @@ type world struct {
 	swapped    *shared // what all hosts see in the store's place; nil: the store
 	common     []*fault
 	healed     time.Duration // when common ended last
+	closed     time.Duration // when the store was that the cluster moves from
 	flows      map[string]*flow
 	excuses    []string // what an alarm had to say at the end
 	stats      stats
@@ -166,6 +172,10 @@ func (w *world) running() []*proc {
 // end stops everything, so that no goroutine stays behind in the bubble.
 func (w *world) end() {
 	w.heal("", "")
+	for _, cancel := range w.giveUp {
+		cancel()
+	}
+	w.commands.Wait()
 	w.mu.Lock()
 	w.restarts, w.over = false, true
 	w.keepAll()

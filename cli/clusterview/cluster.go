@@ -11,8 +11,8 @@ import (
 	"github.com/hoster-ha/hoster-ha/persistence/record"
 )
 
-// clusterKey is the cluster's identity.
-const clusterKey = "cluster.json"
+// Key is the cluster's identity.
+const Key = "cluster.json"
 
 // ErrNone: the store holds no cluster at all. It comes with node.ErrCluster.
 var ErrNone = errors.New("no cluster")
@@ -28,23 +28,23 @@ type Cluster struct {
 // store's.
 func Identify(ctx context.Context, s persistence.Store) (*Cluster, error) {
 	c := &Cluster{Store: s}
-	obj, err := s.Get(ctx, clusterKey)
+	obj, err := s.Get(ctx, Key)
 	if errors.Is(err, persistence.ErrNotFound) {
 		last, lerr := ledger.Last(ctx, s)
 		switch {
 		case lerr != nil:
 			return nil, lerr
 		case last > 0:
-			return nil, fmt.Errorf("%w: the store holds a ledger but no %s", node.ErrCluster, clusterKey)
+			return nil, fmt.Errorf("%w: the store holds a ledger but no %s", node.ErrCluster, Key)
 		}
-		return nil, fmt.Errorf("%w: %w: the store has no %s (is the mount missing?)", node.ErrCluster, ErrNone, clusterKey)
+		return nil, fmt.Errorf("%w: %w: the store has no %s (is the mount missing?)", node.ErrCluster, ErrNone, Key)
 	}
 	if err != nil {
 		return nil, err
 	}
 	found, err := record.OpenCluster(obj.Value)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %s: %w", node.ErrCluster, clusterKey, err)
+		return nil, fmt.Errorf("%w: %s: %w", node.ErrCluster, Key, err)
 	}
 	c.Cluster = *found
 	c.Ledger = ledger.New(s, c.ID)

@@ -19,7 +19,8 @@ type Status struct {
 	Debug     bool       `json:"debug"`
 	Armed     bool       `json:"armed"`
 	Closed    bool       `json:"closed"`
-	Repair    []string   `json:"repair"` // members that a repaired ledger waits for
+	MovedTo   string     `json:"moved_to,omitempty"` // where the cluster is now, if closed
+	Repair    []string   `json:"repair"`             // members that a repaired ledger waits for
 	Nodes     []Member   `json:"nodes"`
 	VMs       []VM       `json:"vms"`
 	Failovers []Failover `json:"failovers"`
@@ -66,7 +67,7 @@ func (v *View) Status() *Status {
 	s := v.Tail.State
 	out := &Status{
 		ClusterID: v.Cluster.ID, Epoch: v.Tail.Epoch, LedgerSeq: v.Tail.Seq, Master: v.Master(),
-		Frozen: s.Frozen, Debug: s.Debug, Armed: s.Armed, Closed: s.Closed,
+		Frozen: s.Frozen, Debug: s.Debug, Armed: s.Armed, Closed: s.Closed, MovedTo: s.MovedTo,
 		Repair: sorted(s.Repair), Nodes: []Member{}, VMs: []VM{}, Failovers: []Failover{},
 		Conflicts: []Conflict{}, Alarms: []string{},
 	}

@@ -15,6 +15,8 @@ const (
 	KindClaim  = "claim"  // a new mastership: the epoch rises by one
 	KindDecide = "decide" // a decision of the master
 	KindRepair = "repair" // the operator set a damaged history aside
+	KindClose  = "close"  // the cluster moves to another store: nothing follows here
+	KindOpen   = "open"   // it has moved here: this follows the closing entry
 )
 
 // Entry is one number of the ledger.

@@ -40,8 +40,10 @@ type State struct {
 	// of its proof counts upward only if it had read that entry.
 	ArmedAt uint64 `json:"armed_at,omitempty"`
 	Debug   bool   `json:"debug,omitempty"`
-	// Closed: the cluster has moved to another store; no lease is granted here.
-	Closed bool `json:"closed,omitempty"`
+	// Closed: the cluster has moved to another store, at MovedTo; no lease is granted
+	// here.
+	Closed  bool   `json:"closed,omitempty"`
+	MovedTo string `json:"moved_to,omitempty"`
 	// Repair names the members that have not yet joined a repaired ledger and
 	// reported what they run; no VM starts before all have.
 	Repair    map[string]bool     `json:"repair,omitempty"`
