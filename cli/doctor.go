@@ -28,6 +28,7 @@ run beside a cluster: it writes below probe/ alone, and removes that again.
 	out := outputFlag(cmd)
 	cmd.Flags().IntVar(&o.Races, "races", 100, "races of 16 writers for a key")
 	cmd.Flags().IntVar(&o.Samples, "samples", 100, "requests of each kind to measure")
+	also := cmd.Flags().StringArray("also", nil, "another `ADDRESS` of the same store, such as another server of it: the races are run over all (repeatable)")
 	cmd.Flags().Duration("timeout", lease.DefaultTimeout, "takeover timeout")
 	cmd.Flags().Duration("interval", lease.DefaultInterval, "between heartbeats")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -43,6 +44,14 @@ run beside a cluster: it writes below probe/ alone, and removes that again.
 		defer func() { _ = persistence.Close(s) }() // nothing is lost with a connection
 		if _, err := (&patient{persistence.Lane(s, "doctor")}).List(ctx, ""); err != nil {
 			return err // it cannot be used at all
+		}
+		for _, address := range *also {
+			other, _, err := a.at(ctx, address)
+			if err != nil {
+				return err
+			}
+			defer func() { _ = persistence.Close(other) }()
+			o.Also = append(o.Also, other)
 		}
 		var source string
 		if o.Timings, source, err = a.timingsInForce(cmd); err != nil {

@@ -34,6 +34,8 @@ type Options struct {
 	Samples int // of each kind of request
 	Timings lease.Timings
 	Wall    func() time.Time
+	// Also are other servers of the same store: the contract is proved over all.
+	Also []persistence.Store
 }
 
 // skewed is how wrong a clock may be before a server minds or people are misled.
@@ -51,11 +53,15 @@ func Examine(ctx context.Context, s persistence.Store, o Options, tell func(Find
 			found("set-up", Warning, "%s", text)
 		}
 	}
-	if err := persistence.ProveIn(ctx, s, o.Races); err != nil {
-		found("contract", Failed, "%v", err)
+	over, across := s, ""
+	if len(o.Also) > 0 {
+		over, across = &spread{all: append([]persistence.Store{s}, o.Also...)}, fmt.Sprintf(" over %d servers", len(o.Also)+1)
+	}
+	if err := persistence.ProveIn(ctx, over, o.Races); err != nil {
+		found("contract", Failed, "%v%s", err, across)
 		return well // what is measured of such a store means nothing
 	}
-	found("contract", OK, "a key is made once, in order and in %d races of 16; what was written is read, listed and deleted", o.Races)
+	found("contract", OK, "a key is made once, in order and in %d races of 16%s; what was written is read, listed and deleted", o.Races, across)
 	latencies(ctx, s, o, found)
 	clock(ctx, s, o, found)
 	versions(ctx, s, found)

@@ -1,13 +1,12 @@
 package doctor_test
 
 import (
+	"context"
 	"os"
 	"slices"
 	"strings"
 	"testing"
 	"time"
-
-	"go.uber.org/goleak"
 
 	"github.com/hoster-ha/hoster-ha/doctor"
 	"github.com/hoster-ha/hoster-ha/integration/servers"
@@ -17,24 +16,16 @@ import (
 	"github.com/hoster-ha/hoster-ha/persistence/stores"
 )
 
-func TestMain(m *testing.M) {
-	for name, value := range servers.Environment() {
-		if err := os.Setenv(name, value); err != nil {
-			panic(err)
-		}
-	}
-	// The thread that starts servers lives as long as we do.
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/hoster-ha/hoster-ha/integration/servers.launches"))
-}
+func TestMain(m *testing.M) { servers.VerifyMain(m) }
 
 // examine gives the findings that are not all right, and whether the store will do.
-func examine(t *testing.T, s persistence.Store, timeout time.Duration) (all, bad []string, well bool) {
+func examine(t *testing.T, s persistence.Store, timeout time.Duration, also ...persistence.Store) (all, bad []string, well bool) {
 	t.Helper()
 	timings, err := lease.NewTimings(timeout, min(time.Second, timeout/20))
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := doctor.Options{Races: 1, Samples: 3, Timings: timings, Wall: time.Now}
+	o := doctor.Options{Races: 1, Samples: 3, Timings: timings, Wall: time.Now, Also: also}
 	well = doctor.Examine(t.Context(), s, o, func(f doctor.Finding) {
 		all = append(all, f.What)
 		if f.Verdict != doctor.OK {
@@ -56,6 +47,27 @@ func examine(t *testing.T, s persistence.Store, timeout time.Duration) (all, bad
 func TestWell(t *testing.T) {
 	if all, bad, well := examine(t, memory.New(), 30*time.Second); !well || len(bad) > 0 || !slices.Contains(all, "outage") {
 		t.Errorf("a store in memory: %q, of %q", bad, all)
+	}
+}
+
+// late shows what was written to a store through another server only later: to a
+// listing, or not at all.
+type late struct{ *memory.Store }
+
+func (l late) Get(_ context.Context, key string) (persistence.Object, error) {
+	return persistence.Object{}, &persistence.Error{Op: "get", Key: key, Err: persistence.ErrNotFound}
+}
+
+// TestSeveralServers: what one of them makes the next one has to know.
+func TestSeveralServers(t *testing.T) {
+	s := memory.New()
+	if _, bad, well := examine(t, s, 30*time.Second, s, s); !well || len(bad) > 0 {
+		t.Errorf("three ways to one store: %q", bad)
+	}
+	for what, other := range map[string]persistence.Store{"another store": memory.New(), "a server that lags behind": late{s}} {
+		if _, bad, well := examine(t, s, 30*time.Second, other); well || len(bad) != 1 || !strings.Contains(bad[0], "over 2 servers") {
+			t.Errorf("%s: %q", what, bad)
+		}
 	}
 }
 

@@ -57,16 +57,9 @@ func run(m *testing.M) (code int) {
 		fmt.Fprintf(os.Stderr, "build: %v\n%s", err, out)
 		return 1
 	}
-	for name, value := range servers.Environment() {
-		if err := os.Setenv(name, value); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
-	}
 	go launches()
-	goleak.VerifyTestMain(m,
-		goleak.IgnoreAnyFunction("github.com/hoster-ha/hoster-ha/integration/servers.launches"), // the same
-		goleak.IgnoreTopFunction("github.com/hoster-ha/hoster-ha/integration.launches"),         // it lives as long as we do
+	servers.VerifyMain(m,
+		goleak.IgnoreTopFunction("github.com/hoster-ha/hoster-ha/integration.launches"), // it lives as long as we do
 		goleak.Cleanup(func(c int) { code = c }))
 	return code
 }
@@ -98,12 +91,18 @@ func hireJanitor(dir string) (clean func(), err error) {
 	}, nil
 }
 
+// janitors undo what tests leave besides VMs and files, below a folder.
+var janitors []func(dir string)
+
 // janitor ends the VMs that are left, and removes the folder.
 func janitor(dir string) {
 	_, _ = io.Copy(io.Discard, os.Stdin)
 	roots, _ := filepath.Glob(filepath.Join(dir, "*", "*", rootName))
 	for _, root := range roots {
 		_ = vm.EndAll(root)
+	}
+	for _, undo := range janitors {
+		undo(dir)
 	}
 	removeAll(dir)
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
+	"go.uber.org/goleak"
 )
 
 // Server is one that runs, or can run again at the same address over the same data
@@ -95,6 +96,9 @@ func (s *Server) Run(tb testing.TB) {
 		}
 	}
 }
+
+// PID is its process.
+func (s *Server) PID() int { return s.cmd.Process.Pid }
 
 // Kill ends it at once and waits for its end.
 func (s *Server) Kill() {
@@ -190,6 +194,18 @@ func Environment() map[string]string {
 		"AWS_ACCESS_KEY_ID": AccessKey, "AWS_SECRET_ACCESS_KEY": SecretKey, "AWS_REGION": "us-east-1",
 		"AWS_EC2_METADATA_DISABLED": "true", "MINIO_ROOT_USER": AccessKey, "MINIO_ROOT_PASSWORD": SecretKey,
 	}
+}
+
+// VerifyMain runs a package's tests with access to the servers, and sees that they leave
+// nothing behind.
+func VerifyMain(m *testing.M, options ...goleak.Option) {
+	for name, value := range Environment() {
+		if err := os.Setenv(name, value); err != nil {
+			panic(err)
+		}
+	}
+	// The thread that starts servers lives as long as we do.
+	goleak.VerifyTestMain(m, append(options, goleak.IgnoreAnyFunction("github.com/hoster-ha/hoster-ha/integration/servers.launches"))...)
 }
 
 // tail keeps the end of what a server says.
