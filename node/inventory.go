@@ -3,6 +3,7 @@ package node
 import (
 	"cmp"
 	"context"
+	"errors"
 	"maps"
 	"reflect"
 	"slices"
@@ -34,7 +35,10 @@ func (h *host) publish(ctx context.Context, tail ledger.Stored) {
 	h.mu.Unlock()
 	data, err := record.Seal(record.KindInventory, inv)
 	if err == nil {
-		err = n.lanes.inventory.Put(ctx, record.InventoryKey(n.cfg.Name), data)
+		// A store that hangs must not keep this loop from seeing what runs and killing it.
+		pctx, cancel := context.WithTimeoutCause(ctx, n.timings().Renew, errors.New("no answer within the renew deadline"))
+		err = n.lanes.inventory.Put(pctx, record.InventoryKey(n.cfg.Name), data)
+		cancel()
 	}
 	if err != nil {
 		h.log.Warn().Err(err).Msg("the inventory was not written")
