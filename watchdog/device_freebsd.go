@@ -1,0 +1,74 @@
+package watchdog
+
+import (
+	"errors"
+	"fmt"
+	"math/bits"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// DefaultDevice is FreeBSD's one interface to all its watchdogs.
+const DefaultDevice = "/dev/fido"
+
+// From watchdog(4), which x/sys does not carry.
+const (
+	wdiocPatPat = 0x8004572a
+	wdActive    = 0x8000000
+)
+
+// freebsdDevice is watchdog(4): a timeout is a power of two of nanoseconds, each call
+// sets it anew, and closing disarms nothing.
+type freebsdDevice struct {
+	fd    int
+	is    Info
+	power int
+}
+
+// OpenDevice arms the watchdogs with the longest timeout that is at most that. They are
+// not exclusive: watchdogd must not run beside.
+func OpenDevice(path string, timeout time.Duration) (Device, error) {
+	fd, err := unix.Open(path, unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s: %w", ErrDevice, path, err)
+	}
+	d := &freebsdDevice{fd: fd, is: Info{Path: path, Identity: "watchdog(4)"}}
+	if _, err := d.SetTimeout(timeout); err != nil {
+		return nil, errors.Join(err, d.Disarm())
+	}
+	return d, nil
+}
+
+// SetTimeout implements Device.
+func (d *freebsdDevice) SetTimeout(timeout time.Duration) (time.Duration, error) {
+	if timeout < time.Second {
+		return 0, fmt.Errorf("%w: %s: a timeout of %s, the least is 1 s", ErrDevice, d.is.Path, timeout)
+	}
+	d.power = bits.Len64(uint64(timeout)) - 1
+	if !d.Pet() {
+		return 0, fmt.Errorf("%w: %s takes no timeout of 2^%d ns; no watchdog counts now", ErrDevice, d.is.Path, d.power)
+	}
+	d.is.Timeout = 1 << d.power
+	return d.is.Timeout, nil
+}
+
+// Pet implements Device.
+func (d *freebsdDevice) Pet() bool {
+	return unix.IoctlSetPointerInt(d.fd, wdiocPatPat, wdActive|d.power) == nil
+}
+
+// Info implements Device.
+func (d *freebsdDevice) Info() Info { return d.is }
+
+// Disarm implements Device.
+func (d *freebsdDevice) Disarm() error {
+	err := unix.IoctlSetPointerInt(d.fd, wdiocPatPat, 0)
+	if cerr := unix.Close(d.fd); err == nil {
+		err = cerr
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %s: disarm: %w", ErrDevice, d.is.Path, err)
+	}
+	return nil
+}

@@ -1,0 +1,239 @@
+package watchdog
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Actions when a deadline has passed.
+const (
+	ActionReboot = "reboot" // the host is ended
+	ActionLog    = "log"    // it is told, and nothing done
+)
+
+// ErrPassed: the deadline has passed, and nothing extends or lifts it any more.
+var ErrPassed = errors.New("the deadline has passed")
+
+// ErrDevice: the device cannot be had, or did not do what it was asked.
+var ErrDevice = errors.New("watchdog device")
+
+// Options are what a guard is made of.
+type Options struct {
+	// Device opens the device, which arms it; nil: there is none. timeout is the
+	// longest that it may let pass after the last pet.
+	Device func(timeout time.Duration) (Device, error)
+	Action string
+	// Reset ends the host. It is called by the loop, again at each tick while it
+	// returns, and must not allocate.
+	Reset func()
+	Now   func() time.Duration
+}
+
+// The values of guard.deadline that are no times.
+const (
+	unarmed = int64(0)
+	passed  = int64(-1)
+)
+
+// Guard watches one deadline.
+type Guard struct {
+	opts Options
+
+	deadline atomic.Int64 // of the boot-time clock, unarmed or passed
+	device   atomic.Pointer[petted]
+	petFails atomic.Int64 // in a row
+	last     atomic.Int64 // tick, of the boot-time clock
+	turning  atomic.Bool  // a tick is under way
+
+	mu sync.Mutex // of the calls below; the loop takes none
+	by string     // who handed the deadline
+}
+
+// petted is an open device, and whether it is petted without a deadline too: one that
+// cannot be disarmed.
+type petted struct {
+	Device
+	info   Info
+	always atomic.Bool
+}
+
+// New makes a guard that is not armed.
+func New(o Options) *Guard { return &Guard{opts: o} }
+
+// Tick is one turn of the loop. It allocates nothing, and does no I/O but the device's
+// and the reset.
+func (g *Guard) Tick() {
+	g.turning.Store(true)
+	defer g.turning.Store(false)
+	now := g.opts.Now()
+	g.last.Store(int64(now))
+	d := g.deadline.Load()
+	if d > 0 && int64(now) >= d {
+		if !g.deadline.CompareAndSwap(d, passed) {
+			d = g.deadline.Load() // extended at this very moment
+		} else {
+			d = passed
+		}
+	}
+	switch {
+	case d == passed && g.opts.Action == ActionReboot:
+		g.opts.Reset()
+		return
+	case d == passed:
+		return
+	}
+	p := g.device.Load()
+	if p == nil || (d == unarmed && !p.always.Load()) {
+		return
+	}
+	if p.Pet() {
+		g.petFails.Store(0)
+	} else {
+		g.petFails.Add(1)
+	}
+}
+
+// Extend hands a deadline: the first one arms. It must lie ahead, and a later one is
+// taken only while the one before has not passed. timeout bounds the device's. An
+// earlier deadline than the one before is taken too.
+func (g *Guard) Extend(deadline, timeout time.Duration, by string) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	now := g.opts.Now()
+	if deadline <= now {
+		return fmt.Errorf("a deadline of %s: it has passed already, now is %s", deadline, now)
+	}
+	old := g.deadline.Load()
+	if old == passed || (old > 0 && int64(now) >= old) {
+		return ErrPassed
+	}
+	if err := g.open(timeout); err != nil {
+		return err
+	}
+	if !g.deadline.CompareAndSwap(old, int64(deadline)) {
+		return ErrPassed
+	}
+	g.by = by
+	return nil
+}
+
+// open arms the device, with a timeout that is short enough. Where nothing is to be done
+// at the deadline there is none: it would do something.
+func (g *Guard) open(timeout time.Duration) error {
+	p := g.device.Load()
+	if g.opts.Device == nil || g.opts.Action == ActionLog || (p != nil && p.info.Timeout <= timeout) {
+		return nil
+	}
+	if p != nil {
+		set, err := p.SetTimeout(timeout)
+		if err != nil {
+			return err
+		}
+		next := &petted{Device: p.Device, info: p.info}
+		next.info.Timeout = set
+		next.always.Store(p.always.Load())
+		g.device.Store(next)
+		return nil
+	}
+	d, err := g.opts.Device(timeout)
+	if err != nil {
+		return err
+	}
+	g.petFails.Store(0)
+	g.device.Store(&petted{Device: d, info: d.Info()})
+	return nil
+}
+
+// Disarm lifts the deadline: all that it guards was verified stopped, or may run on by
+// an entry of the ledger. ErrPassed: it is too late. A device that cannot be disarmed
+// goes on being petted.
+func (g *Guard) Disarm() error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	old := g.deadline.Load()
+	if old == unarmed {
+		return nil
+	}
+	if old == passed || int64(g.opts.Now()) >= old || !g.deadline.CompareAndSwap(old, unarmed) {
+		return ErrPassed
+	}
+	g.by = ""
+	p := g.device.Load()
+	if p == nil {
+		return nil
+	}
+	// From here on the loop leaves it alone, unless it has to be petted for ever.
+	if p.info.NoWayOut {
+		p.always.Store(true)
+		return nil
+	}
+	g.device.Store(nil)
+	err := g.settled()
+	if err == nil {
+		err = p.Disarm()
+	}
+	if err != nil {
+		// It counts on: without pets it would end the host.
+		p.always.Store(true)
+		g.device.Store(p)
+	}
+	return err
+}
+
+// settled waits until the loop does not hold the device any more that it was shown.
+func (g *Guard) settled() error {
+	const patience, step = 1000, time.Millisecond
+	for range patience {
+		if !g.turning.Load() {
+			return nil
+		}
+		<-time.After(step)
+	}
+	return fmt.Errorf("%w: it has not answered a pet for %s", ErrDevice, patience*step)
+}
+
+// Acknowledge ends a deadline that has passed under ActionLog, once all is verified
+// stopped: another may be handed.
+func (g *Guard) Acknowledge() error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.opts.Action != ActionLog {
+		return ErrPassed
+	}
+	g.deadline.CompareAndSwap(passed, unarmed)
+	return nil
+}
+
+// State is what is so now.
+type State struct {
+	Armed    bool          `json:"armed"`
+	Passed   bool          `json:"passed"`
+	Deadline time.Duration `json:"deadline,omitempty"` // boot-time clock
+	By       string        `json:"by,omitempty"`       // incarnation that handed it
+	Action   string        `json:"action"`
+	Device   *Info         `json:"device,omitempty"` // nil: none is open
+	PetFails int           `json:"pet_fails,omitempty"`
+	Ticked   time.Duration `json:"ticked"` // when the loop turned last
+}
+
+// State tells what is so now.
+func (g *Guard) State() State {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	d := g.deadline.Load()
+	s := State{
+		Armed: d > 0, Passed: d == passed, Action: g.opts.Action, By: g.by,
+		PetFails: int(g.petFails.Load()), Ticked: time.Duration(g.last.Load()),
+	}
+	if d > 0 {
+		s.Deadline = time.Duration(d)
+	}
+	if p := g.device.Load(); p != nil {
+		info := p.info
+		s.Device = &info
+	}
+	return s
+}
