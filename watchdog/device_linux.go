@@ -36,12 +36,16 @@ type linuxDevice struct {
 
 // OpenDevice opens a watchdog device, which arms it, with a timeout of at most that.
 // A device that somebody holds already is refused, by name; systemd does if
-// RuntimeWatchdogSec is set.
+// RuntimeWatchdogSec is set. One that will not do, and cannot be disarmed, comes with the
+// error: it has to be petted, or it ends the host.
 func OpenDevice(path string, timeout time.Duration) (Device, error) {
 	return openDevice(kernel{}, path, timeout)
 }
 
 func openDevice(s sys, path string, timeout time.Duration) (Device, error) {
+	if timeout < time.Second {
+		return nil, fmt.Errorf("%w: %s: a timeout of %s, the least is 1 s", ErrDevice, path, timeout)
+	}
 	fd, err := s.open(path)
 	if errors.Is(err, unix.EBUSY) {
 		return nil, fmt.Errorf("%w: %s is in use by another program (systemd, if RuntimeWatchdogSec= is set in system.conf): %w", ErrDevice, path, err)
@@ -52,6 +56,9 @@ func openDevice(s sys, path string, timeout time.Duration) (Device, error) {
 	d := &linuxDevice{sys: s, fd: fd, is: Info{Path: path}}
 	if err := d.begin(timeout); err != nil {
 		// It counts since it was opened.
+		if d.nowayout() {
+			return d, err
+		}
 		return nil, errors.Join(err, d.Disarm())
 	}
 	return d, nil

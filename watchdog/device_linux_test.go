@@ -122,7 +122,6 @@ func TestDeviceRefused(t *testing.T) {
 		"set":                 {5 * time.Second, "set the timeout", true},
 		"get":                 {5 * time.Second, "does not say its timeout", true},
 		"keepalive":           {5 * time.Second, "does not take a pet", true},
-		"nothing":             {500 * time.Millisecond, "the least is 1 s", true},
 	} {
 		k := hardware()
 		k.fails[what] = unix.EBUSY
@@ -133,5 +132,28 @@ func TestDeviceRefused(t *testing.T) {
 		if end := k.did[len(k.did)-1]; (end == "close") != c.closed || c.closed && k.did[len(k.did)-2] != "write V" {
 			t.Errorf("%s fails: %q", what, k.did)
 		}
+	}
+	k := hardware()
+	if _, err := openDevice(k, DefaultDevice, 500*time.Millisecond); !errors.Is(err, ErrDevice) || len(k.did) > 0 {
+		t.Errorf("%v, %q: opening it would have armed it", err, k.did)
+	}
+}
+
+// One that will not do and cannot be disarmed would end the host: it is petted for ever.
+func TestDeviceThatCannotBeLeft(t *testing.T) {
+	k := hardware()
+	k.nowayout, k.fails["set"] = "1", unix.EIO
+	y := newYard(func(o *Options, _ *dog) {
+		o.Device = func(timeout time.Duration) (Device, error) { return openDevice(k, DefaultDevice, timeout) }
+	})
+	for range 2 {
+		if err := y.Extend(y.now+time.Second, 5*time.Second, "i"); !errors.Is(err, ErrDevice) || y.State().Armed {
+			t.Errorf("%v, %+v", err, y.State())
+		}
+	}
+	asked := len(k.did)
+	y.ticks(time.Second)
+	if pets := len(k.did) - asked; pets != 10 || y.resets > 0 {
+		t.Errorf("%d pets in ten ticks, %d resets", pets, y.resets)
 	}
 }

@@ -23,7 +23,8 @@ var ErrDevice = errors.New("watchdog device")
 // Options are what a guard is made of.
 type Options struct {
 	// Device opens the device, which arms it; nil: there is none. timeout is the
-	// longest that it may let pass after the last pet.
+	// longest that it may let pass after the last pet. One that comes with an error is
+	// petted for ever.
 	Device func(timeout time.Duration) (Device, error)
 	Action string
 	// Reset ends the host. It is called by the loop, again at each tick while it
@@ -58,6 +59,7 @@ type petted struct {
 	Device
 	info   Info
 	always atomic.Bool
+	wrong  error // why it will not do
 }
 
 // New makes a guard that is not armed.
@@ -124,8 +126,11 @@ func (g *Guard) Extend(deadline, timeout time.Duration, by string) error {
 // at the deadline there is none: it would do something.
 func (g *Guard) open(timeout time.Duration) error {
 	p := g.device.Load()
-	if g.opts.Device == nil || g.opts.Action == ActionLog || (p != nil && p.info.Timeout <= timeout) {
+	if g.opts.Device == nil || g.opts.Action == ActionLog || (p != nil && p.wrong == nil && p.info.Timeout <= timeout) {
 		return nil
+	}
+	if p != nil && p.wrong != nil {
+		return p.wrong
 	}
 	if p != nil {
 		set, err := p.SetTimeout(timeout)
@@ -139,12 +144,13 @@ func (g *Guard) open(timeout time.Duration) error {
 		return nil
 	}
 	d, err := g.opts.Device(timeout)
-	if err != nil {
-		return err
+	if d != nil {
+		p = &petted{Device: d, info: d.Info(), wrong: err}
+		p.always.Store(err != nil)
+		g.petFails.Store(0)
+		g.device.Store(p)
 	}
-	g.petFails.Store(0)
-	g.device.Store(&petted{Device: d, info: d.Info()})
-	return nil
+	return err
 }
 
 // Disarm lifts the deadline: all that it guards was verified stopped, or may run on by
