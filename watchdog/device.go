@@ -9,7 +9,8 @@ type Device interface {
 	Pet() bool
 	// SetTimeout gives the timeout that the device answers, which may be another.
 	SetTimeout(d time.Duration) (time.Duration, error)
-	// Disarm ends the count and closes the device.
+	// Disarm ends the count and closes the device. After an error it is open, and counts
+	// on.
 	Disarm() error
 	Info() Info
 }
@@ -21,4 +22,6 @@ type Info struct {
 	Timeout  time.Duration `json:"timeout"`  // as it answered
 	Software bool          `json:"software"` // a timer of the kernel: a hard lockup stops it too
 	NoWayOut bool          `json:"no_way_out"`
+	// CloseStops: whatever closes it stops it, the death of this process too.
+	CloseStops bool `json:"close_stops"`
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/bits"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -23,7 +24,7 @@ const (
 type freebsdDevice struct {
 	fd    int
 	is    Info
-	power int
+	power atomic.Int32
 }
 
 // OpenDevice arms the watchdogs with the longest timeout that is at most that. They are
@@ -35,7 +36,10 @@ func OpenDevice(path string, timeout time.Duration) (Device, error) {
 	}
 	d := &freebsdDevice{fd: fd, is: Info{Path: path, Identity: "watchdog(4)"}}
 	if _, err := d.SetTimeout(timeout); err != nil {
-		return nil, errors.Join(err, d.Disarm())
+		if derr := d.Disarm(); derr != nil {
+			return d, errors.Join(err, derr)
+		}
+		return nil, err
 	}
 	return d, nil
 }
@@ -45,17 +49,18 @@ func (d *freebsdDevice) SetTimeout(timeout time.Duration) (time.Duration, error)
 	if timeout < time.Second {
 		return 0, fmt.Errorf("%w: %s: a timeout of %s, the least is 1 s", ErrDevice, d.is.Path, timeout)
 	}
-	d.power = bits.Len64(uint64(timeout)) - 1
+	power := int32(bits.Len64(uint64(timeout)) - 1)
+	d.power.Store(power) // the loop may pet it meanwhile
 	if !d.Pet() {
-		return 0, fmt.Errorf("%w: %s takes no timeout of 2^%d ns; no watchdog counts now", ErrDevice, d.is.Path, d.power)
+		return 0, fmt.Errorf("%w: %s takes no timeout of 2^%d ns; no watchdog counts now", ErrDevice, d.is.Path, power)
 	}
-	d.is.Timeout = 1 << d.power
+	d.is.Timeout = 1 << power
 	return d.is.Timeout, nil
 }
 
 // Pet implements Device.
 func (d *freebsdDevice) Pet() bool {
-	return unix.IoctlSetPointerInt(d.fd, wdiocPatPat, wdActive|d.power) == nil
+	return unix.IoctlSetPointerInt(d.fd, wdiocPatPat, wdActive|int(d.power.Load())) == nil
 }
 
 // Info implements Device.
@@ -63,12 +68,9 @@ func (d *freebsdDevice) Info() Info { return d.is }
 
 // Disarm implements Device.
 func (d *freebsdDevice) Disarm() error {
-	err := unix.IoctlSetPointerInt(d.fd, wdiocPatPat, 0)
-	if cerr := unix.Close(d.fd); err == nil {
-		err = cerr
-	}
-	if err != nil {
+	if err := unix.IoctlSetPointerInt(d.fd, wdiocPatPat, 0); err != nil {
 		return fmt.Errorf("%w: %s: disarm: %w", ErrDevice, d.is.Path, err)
 	}
+	_ = unix.Close(d.fd) // it is closed whatever this says
 	return nil
 }

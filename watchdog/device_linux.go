@@ -59,7 +59,10 @@ func openDevice(s sys, path string, timeout time.Duration) (Device, error) {
 		if d.nowayout() {
 			return d, err
 		}
-		return nil, errors.Join(err, d.Disarm())
+		if derr := d.Disarm(); derr != nil {
+			return d, errors.Join(err, derr)
+		}
+		return nil, err
 	}
 	return d, nil
 }
@@ -71,8 +74,8 @@ func (d *linuxDevice) begin(timeout time.Duration) error {
 	}
 	d.is.Identity = unix.ByteSliceToString(info.Identity[:])
 	d.is.Software = strings.Contains(strings.ToLower(d.is.Identity), "software") || strings.Contains(strings.ToLower(d.is.Identity), "softdog")
-	// Without magic close, or with nowayout, it cannot be told to stop.
-	d.is.NoWayOut = info.Options&unix.WDIOF_MAGICCLOSE == 0 || d.nowayout()
+	d.is.NoWayOut = d.nowayout()
+	d.is.CloseStops = !d.is.NoWayOut && info.Options&unix.WDIOF_MAGICCLOSE == 0
 	if _, err := d.SetTimeout(timeout); err != nil {
 		return err
 	}
@@ -120,13 +123,10 @@ var magic = []byte("V")
 
 // Disarm implements Device.
 func (d *linuxDevice) Disarm() error {
-	err := d.sys.write(d.fd, magic)
-	if cerr := d.sys.close(d.fd); err == nil {
-		err = cerr
-	}
-	if err != nil {
+	if err := d.sys.write(d.fd, magic); err != nil && !d.is.CloseStops {
 		return fmt.Errorf("%w: %s: disarm: %w", ErrDevice, d.is.Path, err)
 	}
+	_ = d.sys.close(d.fd) // it is closed whatever this says
 	return nil
 }
 

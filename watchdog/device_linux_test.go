@@ -91,7 +91,7 @@ func TestDeviceAnswers(t *testing.T) {
 		"too short for it": {func(k *fakeKernel) { k.gives = 10; k.fails["set"] = unix.EINVAL }, Info{Timeout: 10 * time.Second}},
 		"nowayout":         {func(k *fakeKernel) { k.nowayout = "1" }, Info{Timeout: 5 * time.Second, NoWayOut: true}},
 		"nobody knows":     {func(k *fakeKernel) { k.nowayout = "" }, Info{Timeout: 5 * time.Second, NoWayOut: true}},
-		"no magic close":   {func(k *fakeKernel) { k.options = unix.WDIOF_SETTIMEOUT }, Info{Timeout: 5 * time.Second, NoWayOut: true}},
+		"no magic close":   {func(k *fakeKernel) { k.options = unix.WDIOF_SETTIMEOUT }, Info{Timeout: 5 * time.Second, CloseStops: true}},
 		"softdog":          {func(k *fakeKernel) { k.identity = "Software Watchdog" }, Info{Timeout: 5 * time.Second, Identity: "Software Watchdog", Software: true}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -17,6 +17,9 @@ const (
 // ErrPassed: the deadline has passed, and nothing extends or lifts it any more.
 var ErrPassed = errors.New("the deadline has passed")
 
+// ErrEnding: the guard was told to end, and takes no deadline any more.
+var ErrEnding = errors.New("the watchdog is ending")
+
 // ErrDevice: the device cannot be had, or did not do what it was asked.
 var ErrDevice = errors.New("watchdog device")
 
@@ -49,8 +52,9 @@ type Guard struct {
 	last     atomic.Int64 // tick, of the boot-time clock
 	turning  atomic.Bool  // a tick is under way
 
-	mu sync.Mutex // of the calls below; the loop takes none
-	by string     // who handed the deadline
+	mu     sync.Mutex // of the calls below; the loop takes none
+	by     string     // who handed the deadline
+	ending bool
 }
 
 // petted is an open device, and whether it is petted without a deadline too: one that
@@ -65,30 +69,14 @@ type petted struct {
 // New makes a guard that is not armed.
 func New(o Options) *Guard { return &Guard{opts: o} }
 
-// Tick is one turn of the loop. It allocates nothing, and does no I/O but the device's
-// and the reset.
+// Tick is one turn of the loop: it judges and pets. It allocates nothing, and does no I/O
+// but the device's and the reset.
 func (g *Guard) Tick() {
 	g.turning.Store(true)
 	defer g.turning.Store(false)
-	now := g.opts.Now()
-	g.last.Store(int64(now))
-	d := g.deadline.Load()
-	if d > 0 && int64(now) >= d {
-		if !g.deadline.CompareAndSwap(d, passed) {
-			d = g.deadline.Load() // extended at this very moment
-		} else {
-			d = passed
-		}
-	}
-	switch {
-	case d == passed && g.opts.Action == ActionReboot:
-		g.opts.Reset()
-		return
-	case d == passed:
-		return
-	}
+	d := g.Judge()
 	p := g.device.Load()
-	if p == nil || (d == unarmed && !p.always.Load()) {
+	if d == passed || p == nil || (d == unarmed && !p.always.Load()) {
 		return
 	}
 	if p.Pet() {
@@ -96,6 +84,25 @@ func (g *Guard) Tick() {
 	} else {
 		g.petFails.Add(1)
 	}
+	g.last.Store(int64(g.opts.Now()))
+}
+
+// Judge looks at the deadline alone, and resets the host if it has passed: a second
+// thread does that, for a device that does not answer a pet.
+func (g *Guard) Judge() (deadline int64) {
+	now := g.opts.Now()
+	d := g.deadline.Load()
+	if d > 0 && int64(now) >= d {
+		if g.deadline.CompareAndSwap(d, passed) {
+			d = passed
+		} else {
+			d = g.deadline.Load() // extended at this very moment
+		}
+	}
+	if d == passed && g.opts.Action == ActionReboot {
+		g.opts.Reset()
+	}
+	return d
 }
 
 // Extend hands a deadline: the first one arms. It must lie ahead, and a later one is
@@ -104,15 +111,21 @@ func (g *Guard) Tick() {
 func (g *Guard) Extend(deadline, timeout time.Duration, by string) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	now := g.opts.Now()
-	if deadline <= now {
-		return fmt.Errorf("a deadline of %s: it has passed already, now is %s", deadline, now)
+	if g.ending {
+		return ErrEnding
 	}
-	old := g.deadline.Load()
-	if old == passed || (old > 0 && int64(now) >= old) {
-		return ErrPassed
+	old, err := g.extendable(deadline)
+	if err != nil {
+		return err
 	}
 	if err := g.open(timeout); err != nil {
+		return err
+	}
+	// The device may have taken its time.
+	if _, err := g.extendable(deadline); err != nil {
+		if old == unarmed {
+			err = errors.Join(err, g.release())
+		}
 		return err
 	}
 	if !g.deadline.CompareAndSwap(old, int64(deadline)) {
@@ -120,6 +133,19 @@ func (g *Guard) Extend(deadline, timeout time.Duration, by string) error {
 	}
 	g.by = by
 	return nil
+}
+
+// extendable gives the deadline in force if another may follow it now.
+func (g *Guard) extendable(next time.Duration) (old int64, err error) {
+	now := g.opts.Now()
+	old = g.deadline.Load()
+	switch {
+	case old == passed || (old > 0 && int64(now) >= old):
+		return old, ErrPassed
+	case next <= now:
+		return old, fmt.Errorf("a deadline of %s: it has passed already, now is %s", next, now)
+	}
+	return old, nil
 }
 
 // open arms the device, with a timeout that is short enough. Where nothing is to be done
@@ -133,9 +159,11 @@ func (g *Guard) open(timeout time.Duration) error {
 		return p.wrong
 	}
 	if p != nil {
+		// Whoever renews is not to be ended because its device does not answer this:
+		// what is not known to be set proves nothing.
 		set, err := p.SetTimeout(timeout)
 		if err != nil {
-			return err
+			set = 0
 		}
 		next := &petted{Device: p.Device, info: p.info}
 		next.info.Timeout = set
@@ -153,6 +181,16 @@ func (g *Guard) open(timeout time.Duration) error {
 	return err
 }
 
+// end says whether the guard may be left, and takes no deadline from then on: none is in
+// force, and no device has to be petted.
+func (g *Guard) end() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	d := g.deadline.Load()
+	g.ending = (d == unarmed || (d == passed && g.opts.Action == ActionLog)) && g.device.Load() == nil
+	return g.ending
+}
+
 // Disarm lifts the deadline: all that it guards was verified stopped, or may run on by
 // an entry of the ledger. ErrPassed: it is too late. A device that cannot be disarmed
 // goes on being petted.
@@ -167,6 +205,11 @@ func (g *Guard) Disarm() error {
 		return ErrPassed
 	}
 	g.by = ""
+	return g.release()
+}
+
+// release disarms the device and lets it go.
+func (g *Guard) release() error {
 	p := g.device.Load()
 	if p == nil {
 		return nil

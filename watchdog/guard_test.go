@@ -23,6 +23,7 @@ type dog struct {
 	lazy      bool // takes no pets
 	stubborn  bool // is not disarmed
 	disarmed  bool
+	dumb      bool          // sets no timeout
 	set, gets time.Duration // asked for, and answered
 }
 
@@ -35,6 +36,9 @@ func (d *dog) Pet() bool {
 }
 
 func (d *dog) SetTimeout(t time.Duration) (time.Duration, error) {
+	if d.dumb {
+		return 0, ErrDevice
+	}
 	d.set = t
 	d.is.Timeout = t
 	if d.gets > 0 {
@@ -149,6 +153,9 @@ func TestADeviceThatIsNotDisarmed(t *testing.T) {
 		}
 		must(t, y.Extend(y.now+time.Second, 5*time.Second, "i1"))
 		y.ticks(2 * time.Second)
+		if y.end() {
+			t.Error("it may be left, and nobody would pet the device any more")
+		}
 		if y.dog.pets != 110 || y.resets != 10 {
 			t.Errorf("stubborn %t, armed again: %d pets, %d resets", stubborn, y.dog.pets, y.resets)
 		}
@@ -185,6 +192,68 @@ func TestTimeouts(t *testing.T) {
 	}
 	if s := y.State(); !s.Armed || s.Deadline != y.now+time.Second {
 		t.Errorf("it changed the one in force: %+v", s)
+	}
+}
+
+// Whoever renews in time is not ended because its device does not take a new timeout; it
+// proves nothing from then on.
+func TestADeviceThatTakesNoTimeout(t *testing.T) {
+	y := newYard(nil)
+	must(t, y.Extend(y.now+time.Second, 5*time.Second, "i1"))
+	y.dog.dumb = true
+	must(t, y.Extend(y.now+2*time.Second, 3*time.Second, "i1"))
+	s := y.State()
+	if !s.Armed || s.Deadline != y.now+2*time.Second || s.Device.Timeout != 0 {
+		t.Errorf("%+v", s)
+	}
+	y.Tick()
+	if Unproved(y.State(), Host{}, 5*time.Second, y.now) == "" {
+		t.Error("it proves what it does not know")
+	}
+}
+
+// A device that takes its time to be opened: a deadline that has passed meanwhile is not
+// handed, and the device is let go.
+func TestADeviceThatIsSlow(t *testing.T) {
+	y := newYard(nil)
+	open := y.opts.Device
+	y.opts.Device = func(timeout time.Duration) (Device, error) {
+		y.now += 2 * time.Second
+		return open(timeout)
+	}
+	if err := y.Extend(y.now+time.Second, 5*time.Second, "i1"); err == nil || y.State().Armed || !y.dog.disarmed {
+		t.Errorf("%v, %+v", err, y.State())
+	}
+	y.ticks(time.Second)
+	if y.resets > 0 {
+		t.Error("the host was reset for a deadline that nobody was promised")
+	}
+}
+
+// A guard that may be left takes no deadline any more: nobody would watch it.
+func TestTheEnd(t *testing.T) {
+	y := newYard(nil)
+	must(t, y.Extend(y.now+time.Second, 5*time.Second, "i1"))
+	if y.end() {
+		t.Error("it may be left while it is armed")
+	}
+	must(t, y.Disarm())
+	if !y.end() {
+		t.Error("it may not be left")
+	}
+	if err := y.Extend(y.now+time.Second, 5*time.Second, "i1"); !errors.Is(err, ErrEnding) || y.State().Armed {
+		t.Errorf("%v, %+v", err, y.State())
+	}
+}
+
+// A device that does not answer a pet does not keep the deadline from being judged.
+func TestJudge(t *testing.T) {
+	y := newYard(nil)
+	must(t, y.Extend(y.now+time.Second, 5*time.Second, "i1"))
+	y.now += 2 * time.Second
+	y.Judge()
+	if y.resets != 1 || y.dog.pets > 0 || !y.State().Passed {
+		t.Errorf("%d resets, %d pets, %+v", y.resets, y.dog.pets, y.State())
 	}
 }
 

@@ -65,7 +65,7 @@ func lookAt(f files) Host {
 	}
 	states := f.text("/sys/power/state")
 	masked := f.link("/etc/systemd/system/sleep.target") == "/dev/null" || f.link("/run/systemd/system/sleep.target") == "/dev/null"
-	if states != "" && !masked {
+	if !masked && states != "" {
 		h.Suspends = fmt.Sprintf("its kernel offers %q, and nothing forbids it: systemctl mask sleep.target", states)
 	}
 	return h

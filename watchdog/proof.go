@@ -26,6 +26,8 @@ func Unproved(s State, h Host, w, now time.Duration) string {
 		return "no watchdog device is open"
 	case s.Device.Software:
 		return fmt.Sprintf("%s (%s) is software: a hard lockup of the kernel stops it too", s.Device.Path, s.Device.Identity)
+	case s.Device.CloseStops:
+		return fmt.Sprintf("%s stops when whoever holds it dies", s.Device.Path)
 	case s.Device.Timeout <= 0 || s.Device.Timeout > w:
 		return fmt.Sprintf("%s waits for %s, the timings leave it %s", s.Device.Path, s.Device.Timeout, w)
 	case s.PetFails > 0:

@@ -21,6 +21,7 @@ func TestUnproved(t *testing.T) {
 	for text, change := range map[string]func(s *State, h *Host){
 		"no watchdog device":         func(s *State, _ *Host) { s.Device = nil },
 		"is software":                func(s *State, _ *Host) { s.Device.Software = true },
+		"stops when":                 func(s *State, _ *Host) { s.Device.CloseStops = true },
 		"waits for 6s":               func(s *State, _ *Host) { s.Device.Timeout = 6 * time.Second },
 		"waits for 0s":               func(s *State, _ *Host) { s.Device.Timeout = 0 },
 		"did not take the last pets": func(s *State, _ *Host) { s.PetFails = 1 },

@@ -4,6 +4,7 @@ import (
 	"context"
 	"runtime"
 	"runtime/debug"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -18,8 +19,8 @@ type Report struct {
 	Memory   string
 }
 
-// Run guards and answers at the socket until ctx has ended and no deadline is in force:
-// whoever is armed is not ended by being asked to.
+// Run guards and answers at the socket until ctx has ended, no deadline is in force and no
+// device wants to be petted: whoever is armed is not ended by being asked to.
 func Run(ctx context.Context, socket string, o Options, report func(Report)) error {
 	l, err := listen(ctx, socket)
 	if err != nil {
@@ -31,24 +32,30 @@ func Run(ctx context.Context, socket string, o Options, report func(Report)) err
 	debug.SetMemoryLimit(32 << 20)
 	g.Tick() // its path is in memory before that is locked
 	var r Report
+	var reported atomic.Value
 	if err := protect(); err != nil {
 		r.Memory = err.Error()
 	}
-	ready, ended := make(chan struct{}), make(chan struct{})
 	var stop atomic.Bool
-	go func() {
-		defer close(ended)
-		runtime.LockOSThread() // never unlocked: the thread ends with its priority
-		if err := prioritize(); err != nil {
-			r.Realtime = err.Error()
-		}
-		close(ready)
-		for !stop.Load() {
-			g.Tick()
-			nap(tick)
-		}
-	}()
-	<-ready
+	var loops, ready sync.WaitGroup
+	loop := func(turn func()) {
+		ready.Add(1)
+		loops.Go(func() {
+			runtime.LockOSThread() // never unlocked: the thread ends with its priority
+			if err := prioritize(); err != nil {
+				reported.Store(err.Error())
+			}
+			ready.Done()
+			for !stop.Load() {
+				turn()
+				nap(tick)
+			}
+		})
+	}
+	loop(g.Tick)
+	loop(func() { g.Judge() })
+	ready.Wait()
+	r.Realtime, _ = reported.Load().(string)
 	report(r)
 	served := make(chan struct{})
 	go func() {
@@ -56,12 +63,12 @@ func Run(ctx context.Context, socket string, o Options, report func(Report)) err
 		g.serve(l)
 	}()
 	<-ctx.Done()
-	for g.deadline.Load() != unarmed {
+	for !g.end() {
 		<-time.After(tick)
 	}
 	_ = l.Close() // and with it the file
 	<-served
 	stop.Store(true)
-	<-ended
+	loops.Wait()
 	return nil
 }
