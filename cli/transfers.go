@@ -93,7 +93,7 @@ func refused(err error) error {
 }
 
 func storeImportCommand(a *app) *cobra.Command {
-	allStopped := false
+	var word transfer.Word
 	cmd := &cobra.Command{
 		Use: "import FILE", Short: "Bring the cluster of an export into an empty store", Args: args(1, 1),
 		Long: `Brings the cluster of an export into the store that --persist-dir or --persist-url
@@ -102,11 +102,15 @@ export with numbers above all that any node can remember, with nobody admitted a
 nothing armed; no VM starts before every member has said what it runs.
 
 It must never be done while a daemon uses the old store: two clusters would decide
-over the same VMs. Stop the daemon on every host, and say so with --all-stopped.
+over the same VMs. Stop the daemon on every host, and say so with --all-stopped. Name
+all members, also any that joined since: what they run the export does not know.
 
 ` + exits(ExitOK, ExitFailed, ExitUsage, ExitStore, ExitCluster, ExitRefused),
 	}
-	cmd.Flags().BoolVar(&allStopped, "all-stopped", false, "every member's daemon is stopped, and none will use the old store again")
+	f := cmd.Flags()
+	f.BoolVar(&word.AllStopped, "all-stopped", false, "every member's daemon is stopped, and none will use the old store again")
+	f.StringSliceVar(&word.Members, "members", nil, "all `HOSTS` that were members, also those that joined since the export")
+	f.BoolVar(&word.Damaged, "damaged", false, "go on from what can be read of a damaged export")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		ctx := cmd.Context()
 		address, err := a.settings.StoreURL()
@@ -120,14 +124,15 @@ over the same VMs. Stop the daemon on every host, and say so with --all-stopped.
 		defer func() { _ = z.Close() }()
 		w := a.way()
 		w.Address = address
-		if w.From, err = transfer.Unpack(&z.Reader); err != nil {
+		p, err := transfer.Unpack(&z.Reader)
+		if err != nil {
 			return usageError{fmt.Errorf("%s: %w", args[0], err)}
 		}
 		if w.To, err = a.raw(ctx); err != nil {
 			return err
 		}
 		defer func() { _ = persistence.Close(w.To) }()
-		return refused(transfer.Import(ctx, w, allStopped))
+		return refused(transfer.Import(ctx, w, p, word))
 	}
 	return cmd
 }

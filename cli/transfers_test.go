@@ -29,10 +29,10 @@ func TestImportAndCopy(t *testing.T) {
 	c.wants(0, "records of cluster", "store", "export", file, "--persist-dir", dir)
 
 	runs(t, 6, "nothing was written", "store", "import", file, "--persist-dir", here)
-	runs(t, 0, "cluster cluster-1 is at file://"+here, "store", "import", file, "--persist-dir", here, "--all-stopped")
-	runs(t, 6, "is not empty", "store", "import", file, "--persist-dir", here, "--all-stopped")
-	runs(t, 2, "no such file", "store", "import", file+"x", "--persist-dir", there, "--all-stopped")
-	runs(t, 2, "not a valid zip file", "store", "import", os.Args[0], "--persist-dir", there, "--all-stopped")
+	runs(t, 0, "cluster cluster-1 is at file://"+here, "store", "import", file, "--persist-dir", here, "--all-stopped", "--members", "a,b")
+	runs(t, 6, "is not empty", "store", "import", file, "--persist-dir", here, "--all-stopped", "--members", "a,b")
+	runs(t, 2, "no such file", "store", "import", file+"x", "--persist-dir", there, "--all-stopped", "--members", "a,b")
+	runs(t, 2, "not a valid zip file", "store", "import", os.Args[0], "--persist-dir", there, "--all-stopped", "--members", "a,b")
 
 	runs(t, 6, "is not frozen", "store", "copy", here, there)
 	runs(t, 6, "is not frozen", "store", "copy", here, here)

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/hoster-ha/hoster-ha/lease"
@@ -50,9 +51,11 @@ func newPlace() *place { return &place{Store: memory.New()} }
 
 func (p *place) Create(ctx context.Context, key string, value []byte) error {
 	var err error
+	p.mu.Lock()
 	if p.create != nil && !strings.HasPrefix(key, "probe/") {
-		err = p.create(key)
+		err = p.create(key) // one at a time, though entries are copied side by side
 	}
+	p.mu.Unlock()
 	if err != nil && err != errLost { //nolint:errorlint // it is that very one
 		return err
 	}
@@ -143,6 +146,23 @@ func (o *old) way(t *testing.T, to persistence.Store) Way {
 		From: o.place, To: to, Address: address, By: "test",
 		Lane: persistence.Lane, Say: func(format string, args ...any) { fmt.Fprintf(io.Discard, format, args...) },
 	}
+}
+
+// move moves, and waits until nothing of it is under way any more: a call that was given
+// up goes on for a while.
+func move(t *testing.T, w Way) error {
+	t.Helper()
+	err := Move(t.Context(), w)
+	synctest.Wait()
+	return err
+}
+
+// bring imports in the same way.
+func bring(t *testing.T, w Way, p *Package, word Word) error {
+	t.Helper()
+	err := Import(t.Context(), w, p, word)
+	synctest.Wait()
+	return err
 }
 
 // tail is the newest entry of a store.

@@ -16,20 +16,20 @@ import (
 )
 
 // exported is an export of a store, unpacked.
-func exported(t *testing.T, s persistence.Store) persistence.Store {
+func exported(t *testing.T, s persistence.Store) *Package {
 	t.Helper()
 	var b bytes.Buffer
-	m, err := Export(t.Context(), s, Manifest{Store: "/here", Time: time.Now()}, &b)
+	_, err := Export(t.Context(), s, Manifest{Store: "/here", Time: time.Now()}, &b)
 	must(t, err)
-	if len(m.Problems) > 0 {
-		t.Fatal(m.Problems)
-	}
 	z, err := zip.NewReader(bytes.NewReader(b.Bytes()), int64(b.Len()))
 	must(t, err)
 	back, err := Unpack(z)
 	must(t, err)
 	return back
 }
+
+// allStopped is an operator's word.
+var allStopped = Word{AllStopped: true, Members: []string{"a", "b"}}
 
 // TestImport: of a cluster that went on after the export, as the last heartbeats in it
 // tell, nobody finds less than it remembers.
@@ -38,22 +38,23 @@ func TestImport(t *testing.T) {
 		o, to := newOld(t), newPlace()
 		o.beat(t, "a", 1, func(hb *record.Heartbeat) { hb.Epoch = 7 })
 		must(t, o.Put(t.Context(), "requests/x.json", []byte("asked for")))
-		w := o.way(t, to)
-		w.From = exported(t, o)
+		w, p := o.way(t, to), exported(t, o)
 		was := tail(t, o.Store)
 		o.decide(t, func(e *ledger.Entry) { e.Epoch, e.State.Frozen = 5, false })
 		known := o.led.Tail().Mark()
 
-		wantsRefusal(t, Import(t.Context(), w, false), "--all-stopped")
+		wantsRefusal(t, bring(t, w, p, Word{}), "--all-stopped")
+		wantsRefusal(t, bring(t, w, p, Word{AllStopped: true, Members: []string{"a", "d"}}), "does not name b")
 		if left := keys(t, to); len(left) > 0 {
 			t.Errorf("%q was written", left)
 		}
-		must(t, Import(t.Context(), w, true))
+		// d has joined since, and may run what the export gives another.
+		must(t, bring(t, w, p, Word{AllStopped: true, Members: []string{"a", "b", "d"}}))
 		is := tail(t, to.Store)
 		if is.Kind != ledger.KindRepair || is.PrevSeq != was.Seq || is.Seq <= known.Seq || is.Epoch <= 7 {
 			t.Errorf("%+v", is.Entry)
 		}
-		if s := is.State; s.Armed || s.Master != "" || s.Members["a"].Admitted != "" || !s.Repair["a"] || !s.Repair["b"] || s.VMs["vm1"].Generation <= 3 {
+		if s := is.State; s.Armed || s.Master != "" || s.Members["a"].Admitted != "" || !s.Repair["a"] || !s.Repair["b"] || !s.Repair["d"] || s.VMs["vm1"].Generation <= 3 {
 			t.Errorf("%+v", s)
 		}
 		// A member that has read more than the export holds follows nonetheless.
@@ -63,29 +64,56 @@ func TestImport(t *testing.T) {
 		if got := keys(t, to); !slices.Equal(got, want) {
 			t.Errorf("%q", got)
 		}
-		wantsRefusal(t, Import(t.Context(), w, true), "is not empty")
+		wantsRefusal(t, bring(t, w, p, allStopped), "is not empty")
 	})
 }
 
-// TestImportOfAMove: an export of a store that was closed for this very address opens
-// it like the move that it is; one that was closed for another is a lost store.
-func TestImportOfAMove(t *testing.T) {
+// TestImportOfAMovedStore: an export of a store that the cluster has moved from is one
+// of a lost store like any other.
+func TestImportOfAMovedStore(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		o := newOld(t)
-		must(t, Move(t.Context(), o.way(t, newPlace())))
-		w, to := o.way(t, nil), newPlace()
-		w.From, w.To = exported(t, o), to
-		must(t, Import(t.Context(), w, false))
-		wantsMoved(t, o, to)
-
-		elsewhere := newPlace()
-		w.To, w.Address = elsewhere, "/elsewhere"
-		wantsRefusal(t, Import(t.Context(), w, false), "--all-stopped")
-		must(t, Import(t.Context(), w, true))
-		if s := tail(t, elsewhere).State; s.Closed || s.MovedTo != "" || s.Armed {
+		must(t, move(t, o.way(t, newPlace())))
+		to := newPlace()
+		wantsRefusal(t, bring(t, o.way(t, to), exported(t, o), Word{}), "--all-stopped")
+		must(t, bring(t, o.way(t, to), exported(t, o), allStopped))
+		if s := tail(t, to.Store).State; s.Closed || s.MovedTo != "" || s.Armed {
 			t.Errorf("%+v", s)
 		}
 	})
+}
+
+// TestImportGoesOn: whatever write fails, running it again ends the import.
+func TestImportGoesOn(t *testing.T) {
+	errFull := errors.New("no space left on device")
+	for n := 1; ; n++ {
+		failed := false
+		bubble(t, func(t *testing.T) {
+			o, to, count := newOld(t), newPlace(), 0
+			to.create = func(string) error {
+				if count++; count < n {
+					return nil
+				}
+				failed = true
+				return errFull
+			}
+			p := exported(t, o)
+			if err := bring(t, o.way(t, to), p, allStopped); (err == nil) == failed {
+				t.Fatalf("write %d fails: %v", n, err)
+			}
+			if !failed {
+				return
+			}
+			to.create = nil
+			must(t, bring(t, o.way(t, to), p, allStopped))
+			if e := tail(t, to.Store); e.Kind != ledger.KindRepair {
+				t.Errorf("%+v", e.Entry)
+			}
+		})
+		if !failed {
+			return
+		}
+	}
 }
 
 func TestImportOfADamagedExport(t *testing.T) {
@@ -93,23 +121,29 @@ func TestImportOfADamagedExport(t *testing.T) {
 		o, to := newOld(t), newPlace()
 		o.decide(t, func(*ledger.Entry) {})
 		must(t, o.Put(t.Context(), ledger.Key(4), []byte(`{"torn`)))
-		w := o.way(t, to)
-		w.From = exported(t, o)
-		must(t, Import(t.Context(), w, true))
+		w, p := o.way(t, to), exported(t, o)
+		wantsRefusal(t, bring(t, w, p, allStopped), "the export is damaged")
+		damaged := allStopped
+		damaged.Damaged = true
+		must(t, bring(t, w, p, damaged))
 		if e := tail(t, to.Store); e.PrevSeq != 3 || !slices.Equal(e.Aside, []string{ledger.Key(4)}) {
 			t.Errorf("%+v", e.Entry)
 		}
 
+		// The end of the ledger is missing, as the manifest tells.
+		p = exported(t, o)
+		must(t, p.Store.Delete(t.Context(), ledger.Key(4)))
+		wantsRefusal(t, bring(t, o.way(t, newPlace()), p, allStopped), "the export is damaged")
+
 		must(t, o.Delete(t.Context(), "cluster.json"))
-		w.From, w.To = exported(t, o), newPlace()
-		if err := Import(t.Context(), w, true); !errors.Is(err, node.ErrCluster) {
+		if err := bring(t, o.way(t, newPlace()), exported(t, o), damaged); !errors.Is(err, node.ErrCluster) {
 			t.Errorf("%v", err)
 		}
 	})
 }
 
 func TestUnpackRefuses(t *testing.T) {
-	for name, size := range map[string]int{"../cluster.json": 1, "/x": 1, "a//b": 1, "big": persistence.MaxValue + 1, "empty": 0} {
+	for name, size := range map[string]int{"../cluster.json": 1, "/x": 1, "a//b": 1, "x": 1, ManifestName: 1} {
 		var b bytes.Buffer
 		z := zip.NewWriter(&b)
 		w, err := z.Create(name)
@@ -122,5 +156,27 @@ func TestUnpackRefuses(t *testing.T) {
 		if _, err := Unpack(r); err == nil || !strings.Contains(err.Error(), "no export") {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// TestUnpackKeepsWhatItCan: a torn record is told, and stands in nobody's way.
+func TestUnpackKeepsWhatItCan(t *testing.T) {
+	var b bytes.Buffer
+	z := zip.NewWriter(&b)
+	for name, value := range map[string]string{
+		"members/a.json": "", "members/b.json": "whole", "big": strings.Repeat("x", persistence.MaxValue+1), ManifestName: `{"time":"2026-01-02T03:04:05Z"}`,
+	} {
+		w, err := z.Create(name)
+		must(t, err)
+		_, err = w.Write([]byte(value))
+		must(t, err)
+	}
+	must(t, z.Close())
+	r, err := zip.NewReader(bytes.NewReader(b.Bytes()), int64(b.Len()))
+	must(t, err)
+	p, err := Unpack(r)
+	must(t, err)
+	if got := keys(t, p.Store); len(p.Problems) != 2 || !slices.Equal(got, []string{"members/b.json"}) {
+		t.Errorf("%q, %q", got, p.Problems)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/hoster-ha/hoster-ha/cli/clusterview"
 	"github.com/hoster-ha/hoster-ha/persistence"
 	"github.com/hoster-ha/hoster-ha/persistence/ledger"
+	"github.com/hoster-ha/hoster-ha/persistence/record"
 )
 
 // Refusal is why nothing is moved, as things stand.
@@ -50,7 +51,13 @@ func Move(ctx context.Context, w Way) error {
 	}
 	if arrived {
 		w.Say("cluster %s is at %s already", c.ID, w.Address)
-		return nil
+		return w.finished(ctx, c)
+	}
+	if done, err := w.wasFinished(ctx); err != nil || done {
+		if err == nil {
+			err = refuse("cluster %s has moved to %s before, and is not there: look for it, or import an export of that store", c.ID, w.Address)
+		}
+		return err
 	}
 	if err := sound(ctx, c); err != nil {
 		return err
@@ -58,7 +65,16 @@ func Move(ctx context.Context, w Way) error {
 	if err := persistence.Prove(ctx, w.To); err != nil {
 		return err
 	}
-	if err := w.copyEntries(ctx); err != nil {
+	aside, err := ledger.Aside(ctx, c.Store, c.Ledger.Tail())
+	if err != nil {
+		return err
+	}
+	ours := func(e ledger.Stored) bool { return e.Kind == ledger.KindOpen && e.Cluster == c.ID }
+	if err := w.copyEntries(ctx, ours, aside); err != nil {
+		return err
+	}
+	// Closed is closed: nobody may have founded another cluster there meanwhile.
+	if _, err := w.arrived(ctx, c); err != nil {
 		return err
 	}
 	if err := w.shut(ctx, c); err != nil {
@@ -68,14 +84,37 @@ func Move(ctx context.Context, w Way) error {
 		return err
 	}
 	// What the cluster decided while the first ones were copied.
-	if err := w.copyEntries(ctx); err != nil {
+	if err := w.copyEntries(ctx, ours, aside); err != nil {
 		return err
 	}
 	if err := w.open(ctx, c); err != nil {
 		return err
 	}
+	if err := w.finished(ctx, c); err != nil {
+		return err
+	}
 	w.Say("cluster %s is at %s now: start every daemon anew with that address, then: hoster-ha arm", c.ID, w.Address)
 	return nil
+}
+
+// doneKey is where an old store keeps that the move from it was finished: run again it
+// would otherwise begin anew if the new store were lost, or had been moved from.
+const doneKey = "moved.json"
+
+func (w *Way) finished(ctx context.Context, c *clusterview.Cluster) error {
+	data, err := record.Seal("moved", map[string]string{"cluster": c.ID, "to": w.Address})
+	if err != nil {
+		return err
+	}
+	return persistence.Ensure(ctx, w.Lane(w.From, "move"), doneKey, data)
+}
+
+func (w *Way) wasFinished(ctx context.Context) (bool, error) {
+	_, err := w.Lane(w.From, "move").Get(ctx, doneKey)
+	if errors.Is(err, persistence.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // ready: only of a frozen cluster VMs run on while nobody holds a lease.

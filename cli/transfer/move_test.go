@@ -36,7 +36,7 @@ func wantsMoved(t *testing.T, o *old, to *place) {
 		t.Errorf("the new store's state is %+v", s)
 	}
 	all := append(keys(t, o.Store), ledger.Key(opening.Seq))
-	all = slices.DeleteFunc(all, func(k string) bool { return strings.HasPrefix(k, "members/") })
+	all = slices.DeleteFunc(all, func(k string) bool { return strings.HasPrefix(k, "members/") || k == doneKey })
 	slices.Sort(all)
 	if got := keys(t, to.Store); !slices.Equal(got, all) {
 		t.Errorf("the new store holds %q, want %q", got, all)
@@ -59,7 +59,7 @@ func TestMove(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		o, to := newOld(t), newPlace()
 		o.beat(t, "a", 1, nil)
-		must(t, Move(t.Context(), o.way(t, to)))
+		must(t, move(t, o.way(t, to)))
 		wantsMoved(t, o, to)
 		// Whoever held a lease when the old store was closed holds it for T at most, and
 		// may have been shown the closing entry late.
@@ -72,13 +72,13 @@ func TestMove(t *testing.T) {
 		}
 		// Once more: nothing is left to be done, and it says so.
 		before := keys(t, to.Store)
-		must(t, Move(t.Context(), o.way(t, to)))
+		must(t, move(t, o.way(t, to)))
 		if after := keys(t, to.Store); !slices.Equal(before, after) {
 			t.Errorf("%q after %q", after, before)
 		}
 		elsewhere := o.way(t, newPlace())
 		elsewhere.Address = "/elsewhere"
-		wantsRefusal(t, Move(t.Context(), elsewhere), "has moved to /there")
+		wantsRefusal(t, move(t, elsewhere), "has moved to /there")
 	})
 }
 
@@ -95,7 +95,7 @@ func TestMoveWaitsForTheLongestLease(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		o, to := newOld(t), newPlace()
 		o.beat(t, "a", 1, func(hb *record.Heartbeat) { hb.Timings.Timeout = time.Minute })
-		must(t, Move(t.Context(), o.way(t, to)))
+		must(t, move(t, o.way(t, to)))
 		if d := to.at(t, ledger.Key(5)).Sub(o.at(t, ledger.Key(4))); d < 2*time.Minute {
 			t.Errorf("opened after %s", d)
 		}
@@ -153,7 +153,7 @@ func TestMoveIsRefused(t *testing.T) {
 				o, to := newOld(t), newPlace()
 				c.set(t, o, to)
 				was := tail(t, o.Store)
-				wantsRefusal(t, Move(t.Context(), o.way(t, to)), c.text)
+				wantsRefusal(t, move(t, o.way(t, to)), c.text)
 				if is := tail(t, o.Store); is.Hash != was.Hash {
 					t.Errorf("the old store ends with %+v", is.Entry)
 				}
@@ -200,7 +200,7 @@ func TestMoveGoesOn(t *testing.T) {
 						failed = true
 						return how
 					}
-					err := Move(t.Context(), o.way(t, to))
+					err := move(t, o.way(t, to))
 					if !failed {
 						return
 					}
@@ -214,7 +214,7 @@ func TestMoveGoesOn(t *testing.T) {
 						t.Errorf("%s: after write %d the new store is open and the old one is not closed", failing, n)
 					}
 					p.create = nil
-					must(t, Move(t.Context(), o.way(t, to)))
+					must(t, move(t, o.way(t, to)))
 					wantsMoved(t, o, to)
 				})
 				if !failed {
@@ -247,7 +247,7 @@ func TestMoveBesideDecisions(t *testing.T) {
 			}
 			return nil
 		}
-		must(t, Move(t.Context(), o.way(t, to)))
+		must(t, move(t, o.way(t, to)))
 		wantsMoved(t, o, to)
 		if e := tail(t, to.Store); e.Seq != 6 || e.State.VMs["vm1"].Generation != 4 {
 			t.Errorf("what was decided meanwhile is lost: %+v", e.Entry)
@@ -267,7 +267,7 @@ func TestMoveThawed(t *testing.T) {
 			o.decide(t, func(e *ledger.Entry) { e.State.Frozen = false })
 			return nil
 		}
-		wantsRefusal(t, Move(t.Context(), o.way(t, to)), "is not frozen")
+		wantsRefusal(t, move(t, o.way(t, to)), "is not frozen")
 		if tail(t, o.Store).State.Closed {
 			t.Error("it was closed")
 		}
@@ -284,9 +284,41 @@ func (l liar) Create(ctx context.Context, key string, value []byte) error {
 func TestMoveToALiar(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		o := newOld(t)
-		if err := Move(t.Context(), o.way(t, liar{newPlace()})); !errors.Is(err, persistence.ErrRefused) {
+		if err := move(t, o.way(t, liar{newPlace()})); !errors.Is(err, persistence.ErrRefused) {
 			t.Errorf("%v", err)
 		}
+		if tail(t, o.Store).State.Closed {
+			t.Error("it was closed")
+		}
+	})
+}
+
+// TestAFinishedMoveIsNotBegunAnew: when the new store was lost, or moved from in its turn,
+// whoever was left behind would decide from what lay in the old one.
+func TestAFinishedMoveIsNotBegunAnew(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		o := newOld(t)
+		must(t, move(t, o.way(t, newPlace())))
+		emptied := newPlace()
+		wantsRefusal(t, move(t, o.way(t, emptied)), "and is not there")
+		if left := keys(t, emptied); len(left) > 0 {
+			t.Errorf("%q was written", left)
+		}
+		wantsRefusal(t, move(t, o.way(t, o.Store)), "not as it went on there")
+	})
+}
+
+// TestMoveBesideAFounder: a cluster that is founded in the new place meanwhile ends the
+// move before anything is closed.
+func TestMoveBesideAFounder(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		o, to := newOld(t), newPlace()
+		to.create = func(string) error {
+			data, err := record.Seal(record.KindCluster, record.Cluster{ID: "cluster-2", Format: record.Format, Founder: "z"})
+			must(t, err)
+			return errors.Join(to.Put(t.Context(), "cluster.json", data))
+		}
+		wantsRefusal(t, move(t, o.way(t, to)), "holds cluster cluster-2")
 		if tail(t, o.Store).State.Closed {
 			t.Error("it was closed")
 		}

@@ -22,7 +22,10 @@ const copiers = 16
 
 // copyEntries makes every entry of the old ledger in the new one, also those that a
 // repair has set aside: what is there already has to be the same.
-func (w *Way) copyEntries(ctx context.Context) error {
+//
+// ours says whether an entry that only the new one has is of this very transfer. aside
+// are the keys that may be left behind if they cannot be read or kept.
+func (w *Way) copyEntries(ctx context.Context, ours func(e ledger.Stored) bool, aside map[string]bool) error {
 	type pair struct{ from, to persistence.Store }
 	free := make(chan pair, copiers)
 	for i := range copiers {
@@ -47,13 +50,21 @@ func (w *Way) copyEntries(ctx context.Context) error {
 		p := <-free
 		g.Go(func() error {
 			defer func() { free <- p }()
-			o, err := p.from.Get(gctx, ledger.Key(seq))
+			key := ledger.Key(seq)
+			o, err := p.from.Get(gctx, key)
+			if err == nil {
+				err = persistence.CheckValue(o.Value)
+			}
+			if err != nil && aside[key] && gctx.Err() == nil {
+				w.Say("left behind, it was set aside and cannot be read: %s: %v", key, err)
+				return nil
+			}
 			if err != nil {
 				return err
 			}
-			err = persistence.Ensure(gctx, p.to, ledger.Key(seq), o.Value)
+			err = persistence.Ensure(gctx, p.to, key, o.Value)
 			if errors.Is(err, persistence.ErrExists) {
-				return refuse("%s holds the ledger of something else: its %s is another", w.Address, ledger.Key(seq))
+				return refuse("%s holds the ledger of something else: its %s is another", w.Address, key)
 			}
 			return err
 		})
@@ -62,7 +73,8 @@ func (w *Way) copyEntries(ctx context.Context) error {
 		return err
 	}
 	for seq := range there {
-		if !w.opened(ctx, seq) {
+		e, err := ledger.Read(ctx, w.Lane(w.To, "move"), "", seq)
+		if err != nil || !ours(e) {
 			return refuse("%s holds the ledger of something else: it has %s", w.Address, ledger.Key(seq))
 		}
 	}
@@ -82,10 +94,10 @@ func (w *Way) numbers(ctx context.Context, s persistence.Store) (map[uint64]bool
 	return all, nil
 }
 
-// opened: the entry is the one that an interrupted move has opened the new store with.
-func (w *Way) opened(ctx context.Context, seq uint64) bool {
-	e, err := ledger.Read(ctx, w.Lane(w.To, "move"), "", seq)
-	return err == nil && e.Kind == ledger.KindOpen
+// opened: the new store goes on after the closing entry.
+func (w *Way) opened(ctx context.Context, closing ledger.Stored) bool {
+	e, err := ledger.Read(ctx, w.Lane(w.To, "move"), closing.Cluster, closing.Seq+1)
+	return err == nil && e.Kind == ledger.KindOpen && e.Prev == closing.Hash
 }
 
 // arrived says whether the cluster is at its new place already, and refuses a place
@@ -115,6 +127,10 @@ func (w *Way) arrived(ctx context.Context, c *clusterview.Cluster) (bool, error)
 	case !c.Ledger.Tail().State.Closed:
 		return false, refuse("%s holds cluster %s itself: it is the same place, or an old copy", w.Address, c.ID)
 	}
+	closing := c.Ledger.Tail()
+	if !w.opened(ctx, closing) {
+		return false, refuse("%s holds cluster %s, but not as it went on there: it is the same place, or an old copy", w.Address, c.ID)
+	}
 	return true, nil
 }
 
@@ -130,7 +146,7 @@ func (w *Way) open(ctx context.Context, c *clusterview.Cluster) error {
 	case tail.Seq == closing.Seq:
 		e := l.Next(ledger.KindOpen, writer, "", time.Now())
 		e.By, e.Why = w.By, "the cluster has moved to "+w.Address
-		e.State.Closed, e.State.MovedTo = false, ""
+		e.State.Closed, e.State.MovedTo, e.State.Master, e.State.Incarnation = false, "", "", ""
 		if err := appendSettled(ctx, l, e); err != nil {
 			return err
 		}
@@ -152,7 +168,7 @@ func (w *Way) name(ctx context.Context, c *clusterview.Cluster) error {
 	}
 	err = persistence.Ensure(ctx, to, clusterview.Key, o.Value)
 	if errors.Is(err, persistence.ErrExists) {
-		return refuse("somebody has founded another cluster at %s meanwhile", w.Address)
+		return refuse("somebody has founded another cluster at %s meanwhile; if it is nobody's, delete its %s and run this again", w.Address, clusterview.Key)
 	}
 	return err
 }
