@@ -80,7 +80,7 @@ func (n *Node) beat(ctx context.Context) error {
 	renewal := holder.Begin(began, hb.Timings)
 	if err := n.host.shorten(renewal.Dated(), hb); err != nil {
 		n.log.Error().Err(err).Msg("no heartbeat is sent: the VMs' deadline is longer than it would say")
-		n.note(began, n.now(), hb, false, failed, errors.Join(tailErr, err))
+		n.note(began, n.now(), hb, false, false, failed, errors.Join(tailErr, err))
 		return nil
 	}
 	putErr := n.put(bctx, hb)
@@ -101,7 +101,7 @@ func (n *Node) beat(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return nil // this node has ended: what failed because of that is nobody's trouble
 	}
-	n.note(began, answered, hb, counted, failed, errors.Join(tailErr, putErr))
+	n.note(began, answered, hb, counted, putErr != nil, failed, errors.Join(tailErr, putErr))
 	n.lookAll(ctx)
 	n.publish()
 	return nil
@@ -217,12 +217,13 @@ func (n *Node) put(ctx context.Context, hb *record.Heartbeat) error {
 }
 
 // note keeps what the beat came to, and says once when it begins to fail.
-func (n *Node) note(began, answered time.Duration, hb *record.Heartbeat, counted bool, failed string, err error) {
+func (n *Node) note(began, answered time.Duration, hb *record.Heartbeat, counted, unanswered bool, failed string, err error) {
 	n.mu.Lock()
 	wasFailed := n.view.failed
 	n.view.failed = failed
 	n.stats.Beats++
 	n.stats.LastBeat = answered - began
+	n.view.unanswered = unanswered
 	if counted {
 		n.view.own = hb
 	} else {

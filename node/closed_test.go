@@ -3,6 +3,7 @@ package node
 import (
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -67,6 +68,45 @@ func TestAClosedLedger(t *testing.T) {
 		})
 		if !errors.Is(a.err, ErrCluster) || !strings.Contains(a.err.Error(), "has moved to /there") {
 			t.Errorf("a ended with %v", a.err)
+		}
+	})
+}
+
+// TestNoClaimOnAClosingEntry: the ledger is closed between the look that found nobody
+// master and the claim.
+func TestNoClaimOnAClosingEntry(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		a := w.start("a", nil)
+		w.one(a)
+		w.ask(record.Request{Action: record.ActFreeze})
+		w.until("it is frozen", 10*time.Second, func() bool { return w.tail().State.Frozen })
+		l := ledger.New(w.store, w.tail().Cluster)
+		var last atomic.Uint64
+		end := func(closed bool) error {
+			if err := l.Load(t.Context(), ledger.Mark{}); err != nil {
+				return err
+			}
+			e := l.Next(ledger.KindDecide, "operator", "", time.Now())
+			e.State.Closed, e.State.Master, e.State.Incarnation = closed, "", ""
+			last.Store(e.Seq)
+			return l.Append(t.Context(), e)
+		}
+		a.kill()
+		if err := end(false); err != nil {
+			t.Fatal(err)
+		}
+		// Where listings are dear the first one under a lease is that of a claim.
+		b := w.start("a", a.memory, dear)
+		b.store.on(func(op, key string) error {
+			if _, held := b.Lease(); held && op == "list" && key == ledger.Folder && !w.tail().State.Closed {
+				return end(true)
+			}
+			return nil
+		})
+		w.until("it is closed", time.Minute, func() bool { return w.tail().State.Closed })
+		w.wait(3 * testTimings.Timeout)
+		if tail := w.tail(); tail.Seq != last.Load() {
+			t.Errorf("entry %d was made after the closing one: %s", tail.Seq, tail.Why)
 		}
 	})
 }

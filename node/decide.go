@@ -123,6 +123,9 @@ func (n *Node) plan(ctx context.Context) {
 // append writes an entry if this node is still master at this instant, or
 // claims to be by this very entry.
 func (n *Node) append(ctx context.Context, e *ledger.Entry) bool {
+	if n.ledger.Tail().State.Closed {
+		return false // nothing follows the entry that closes a ledger
+	}
 	if e.Kind != ledger.KindClaim {
 		if epoch, ok := n.mastership(); !ok || epoch != e.Epoch {
 			n.log.Warn().Msg("the mastership ended before an entry was written: nothing is written")
@@ -272,7 +275,7 @@ func (n *Node) claim(ctx context.Context, judged ledger.Stored, promoted *record
 	}
 	before := n.ledger.Tail()
 	e := n.ledger.Next(ledger.KindClaim, n.cfg.Name, holder.Incarnation(), n.cfg.Clock.Wall())
-	if masterOf(before) != masterOf(judged) || e.Seq != before.Seq+1 {
+	if masterOf(before) != masterOf(judged) || e.Seq != before.Seq+1 || before.State.Closed {
 		return
 	}
 	if promoted != nil {

@@ -40,6 +40,7 @@ type host struct {
 	tries     uint64            // numbers given to inventories
 	number    uint64            // of the inventory published last
 	published *record.Inventory // the inventory published last
+	again     time.Duration     // when to publish once more: one that failed may land over it; 0 is not
 	acks      map[string]record.Ack
 	order     string          // how the node leaves: record.Leave...
 	orphans   map[string]bool // VMs whose start an earlier process left unresolved

@@ -20,12 +20,16 @@ const datasetsEvery = 5
 // repair asks for one that is newer than the last.
 func (h *host) publish(ctx context.Context, tail ledger.Stored) {
 	n := h.n
+	if n.getView().unanswered {
+		return // a store that did not answer the last heartbeat would hold this loop
+	}
 	asked := h.wanted(tail)
 	inv := h.inventory(ctx, tail, asked)
+	now := n.now()
 	h.mu.Lock()
-	last := h.published
+	last, again := h.published, h.again != 0 && now >= h.again
 	h.mu.Unlock()
-	if last != nil && !asked && same(last, inv) {
+	if last != nil && !asked && same(last, inv) && !again {
 		return
 	}
 	// A number a try: one whose answer was lost may have been read.
@@ -40,13 +44,18 @@ func (h *host) publish(ctx context.Context, tail ledger.Stored) {
 		err = n.lanes.inventory.Put(pctx, record.InventoryKey(n.cfg.Name), data)
 		cancel()
 	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	if err != nil {
 		h.log.Warn().Err(err).Msg("the inventory was not written")
+		// It may land yet, over a later one: that is written once more then.
+		h.again = n.now() + n.timings().Timeout
 		return
 	}
-	h.mu.Lock()
 	h.published, h.number = inv, inv.Number
-	h.mu.Unlock()
+	if again {
+		h.again = 0
+	}
 }
 
 // wanted: an entry asks for an inventory made after it was read.

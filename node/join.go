@@ -44,6 +44,9 @@ func (n *Node) join(ctx context.Context) error {
 		if done, err := n.bound(); done || err != nil {
 			return err
 		}
+		if tail := n.ledger.Tail(); tail.State.Closed {
+			return Moved(tail) // nobody is left who could answer
+		}
 		if a, ok := n.ledger.Tail().State.Answers[r.ID]; ok && !a.OK {
 			return fmt.Errorf("%w: %s", ErrName, a.Text)
 		}

@@ -65,6 +65,7 @@ type view struct {
 	own         *record.Heartbeat // last answered
 	failed      string            // history lost: no decision and no start
 	forked      string            // a peer follows another history: the same
+	unanswered  bool              // the last heartbeat was not
 }
 
 // doubt says why the history cannot be trusted, "" if it can.

@@ -136,7 +136,13 @@ func (l *Ledger) Refresh(ctx context.Context) ([]Stored, error) {
 		l.spared = 0
 	}
 	l.mu.Unlock()
-	return l.refresh(ctx, list)
+	news, err := l.refresh(ctx, list)
+	if list && err != nil {
+		l.mu.Lock()
+		l.spared = l.spare // one that was not answered is none
+		l.mu.Unlock()
+	}
+	return news, err
 }
 
 // RefreshByList is Refresh by a listing in any case: nothing that is there is missed.
