@@ -161,7 +161,7 @@ func TestADaemonThatDies(t *testing.T) {
 	t.Parallel()
 	w := newGuarded(t)
 	first := w.dial()
-	handed := boottime.Now() + 400*time.Millisecond
+	handed := boottime.Now() + 10*time.Second
 	_, err := first.Extend(handed, time.Second, "i1")
 	must(t, err)
 	must(t, first.Close())
@@ -171,7 +171,7 @@ func TestADaemonThatDies(t *testing.T) {
 	if !s.Armed || s.By != "i1" || s.Deadline != handed {
 		t.Errorf("%+v", s)
 	}
-	next := boottime.Now() + 600*time.Millisecond
+	next := boottime.Now() + 2*time.Second
 	_, err = later.Extend(next, time.Second, "i2")
 	must(t, err)
 	must(t, later.Close())
@@ -188,7 +188,7 @@ func TestAWatchdogThatIsStopped(t *testing.T) {
 	t.Parallel()
 	w := newGuarded(t)
 	c := w.dial()
-	deadline := boottime.Now() + 300*time.Millisecond
+	deadline := boottime.Now() + 5*time.Second
 	_, err := c.Extend(deadline, time.Second, "i1")
 	must(t, err)
 	w.signal(syscall.SIGSTOP)
