@@ -3,6 +3,8 @@ package node
 import (
 	"testing"
 	"time"
+
+	"github.com/hoster-ha/hoster-ha/persistence/record"
 )
 
 // TestAHungStoreDoesNotHoldTheHost: what runs is seen, and so can be killed, while
@@ -10,9 +12,15 @@ import (
 func TestAHungStoreDoesNotHoldTheHost(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		a, _ := two(w, true)
-		release := a.store.hungUp()
-		defer release()
-		// It has something new to tell.
+		// What it has to tell hangs, while its heartbeats are answered yet.
+		release := make(chan struct{})
+		defer close(release)
+		a.store.on(func(_, key string) error {
+			if key == record.InventoryKey("a") {
+				<-release
+			}
+			return nil
+		})
 		w.wait(testTimings.Interval / 2)
 		w.hosts["a"].crash()
 		queried := func() time.Duration {
