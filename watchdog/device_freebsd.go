@@ -50,8 +50,11 @@ func (d *freebsdDevice) SetTimeout(timeout time.Duration) (time.Duration, error)
 		return 0, fmt.Errorf("%w: %s: a timeout of %s, the least is 1 s", ErrDevice, d.is.Path, timeout)
 	}
 	power := int32(bits.Len64(uint64(timeout)) - 1)
-	d.power.Store(power) // the loop may pet it meanwhile
+	before := d.power.Swap(power) // the loop may pet it meanwhile
 	if !d.Pet() {
+		if d.power.Store(before); before > 0 {
+			d.Pet() // it goes on as it did, if it does
+		}
 		return 0, fmt.Errorf("%w: %s takes no timeout of 2^%d ns; no watchdog counts now", ErrDevice, d.is.Path, power)
 	}
 	d.is.Timeout = 1 << power

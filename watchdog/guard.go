@@ -30,8 +30,8 @@ type Options struct {
 	// petted for ever.
 	Device func(timeout time.Duration) (Device, error)
 	Action string
-	// Reset ends the host. It is called by the loop, again at each tick while it
-	// returns, and must not allocate.
+	// Reset ends the host. It is called by the loops, again at each tick while it
+	// returns, also by two at once, and must not allocate.
 	Reset func()
 	Now   func() time.Duration
 }
@@ -152,7 +152,7 @@ func (g *Guard) extendable(next time.Duration) (old int64, err error) {
 // at the deadline there is none: it would do something.
 func (g *Guard) open(timeout time.Duration) error {
 	p := g.device.Load()
-	if g.opts.Device == nil || g.opts.Action == ActionLog || (p != nil && p.wrong == nil && p.info.Timeout <= timeout) {
+	if g.opts.Device == nil || g.opts.Action == ActionLog || (p != nil && p.wrong == nil && p.info.Timeout > 0 && p.info.Timeout <= timeout) {
 		return nil
 	}
 	if p != nil && p.wrong != nil {

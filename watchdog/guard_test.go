@@ -210,6 +210,11 @@ func TestADeviceThatTakesNoTimeout(t *testing.T) {
 	if Unproved(y.State(), Host{}, 5*time.Second, y.now) == "" {
 		t.Error("it proves what it does not know")
 	}
+	y.dog.dumb = false
+	must(t, y.Extend(y.now+2*time.Second, 3*time.Second, "i1"))
+	if s := y.State(); s.Device.Timeout != 3*time.Second {
+		t.Errorf("it was not tried again: %+v", s.Device)
+	}
 }
 
 // A device that takes its time to be opened: a deadline that has passed meanwhile is not
