@@ -98,8 +98,9 @@ func storeImportCommand(a *app) *cobra.Command {
 		Use: "import FILE", Short: "Bring the cluster of an export into an empty store", Args: args(1, 1),
 		Long: `Brings the cluster of an export into the store that --persist-dir or --persist-url
 names, which must be empty: for a cluster whose store is lost. It goes on from the
-export with numbers above all that any node can remember, with nobody admitted and
-nothing armed; no VM starts before every member has said what it runs.
+export with numbers far above it, so that whoever remembers more follows all the
+same, with nobody admitted and nothing armed; no VM starts before every member has
+said what it runs.
 
 It must never be done while a daemon uses the old store: two clusters would decide
 over the same VMs. Stop the daemon on every host, and say so with --all-stopped. Name

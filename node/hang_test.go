@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hoster-ha/hoster-ha/persistence"
 	"github.com/hoster-ha/hoster-ha/persistence/record"
 )
 
@@ -34,5 +35,45 @@ func TestAHungStoreDoesNotHoldTheHost(t *testing.T) {
 		if after := queried(); after == before {
 			t.Errorf("what runs was looked at last %s ago", w.now()-after)
 		}
+	})
+}
+
+// TestAnInventoryThatLandsLate: one that was given up lands over a later one; what the
+// store shows at last is the newest all the same.
+func TestAnInventoryThatLandsLate(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		a, _ := two(w, true)
+		key := record.InventoryKey("a")
+		shown := func() *record.Inventory {
+			o, err := w.store.Get(t.Context(), key)
+			if err != nil {
+				t.Fatal(err)
+			}
+			inv, err := record.OpenInventory(w.tail().Cluster, "a", o.Value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return inv
+		}
+		old, err := w.store.Get(t.Context(), key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		before, lost := shown().Number, false
+		a.store.on(func(op, k string) error {
+			if op == "put" && k == key && !lost {
+				lost = true
+				return persistence.ErrUnknown
+			}
+			return nil
+		})
+		w.hosts["a"].crash()
+		w.until("a later one is published", time.Minute, func() bool { return lost && shown().Number > before })
+		w.wait(2 * testTimings.Interval)
+		newest := shown().Number
+		if err := w.store.Put(t.Context(), key, old.Value); err != nil {
+			t.Fatal(err)
+		}
+		w.until("the newest is shown again", 2*testTimings.Timeout, func() bool { return shown().Number > newest })
 	})
 }

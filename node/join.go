@@ -34,7 +34,7 @@ func (n *Node) join(ctx context.Context) error {
 				n.log.Warn().Err(err).Msg("the request to join was not answered")
 			}
 		}
-		if err := n.pause(ctx, n.timings().Interval); err != nil {
+		if err := Pause(ctx, n.timings().Interval); err != nil {
 			return err
 		}
 		if _, err := n.ledger.Refresh(ctx); err != nil {
@@ -98,7 +98,7 @@ func (n *Node) mode(ctx context.Context) error {
 				return err
 			}
 		}
-		if err := n.pause(ctx, n.timings().Interval); err != nil {
+		if err := Pause(ctx, n.timings().Interval); err != nil {
 			return err
 		}
 		if _, err := n.ledger.Refresh(ctx); err != nil {

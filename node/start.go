@@ -263,7 +263,7 @@ func (n *Node) alone(ctx context.Context) error {
 		n.restartSafe = first != nil && first.Boot == n.cfg.Boot
 		return err
 	}
-	if err := n.pause(ctx, 3*n.timings().Interval); err != nil {
+	if err := Pause(ctx, 3*n.timings().Interval); err != nil {
 		return err
 	}
 	again, err := n.ownRecord(ctx)
@@ -298,7 +298,8 @@ func (n *Node) ownRecord(ctx context.Context) (*record.Heartbeat, error) {
 	return hb, nil
 }
 
-func (n *Node) pause(ctx context.Context, d time.Duration) error {
+// Pause lets a time pass, or gives the cause why ctx has ended before.
+func Pause(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {

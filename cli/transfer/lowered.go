@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/hoster-ha/hoster-ha/cli/clusterview"
+	"github.com/hoster-ha/hoster-ha/node"
 	"github.com/hoster-ha/hoster-ha/persistence/record"
 )
 
@@ -25,12 +26,12 @@ func (w *Way) lowered(ctx context.Context, c *clusterview.Cluster) error {
 		}
 		if late = unaware(v); len(late) == 0 {
 			// It was told; the VMs are within the two beats that follow.
-			return pause(ctx, 3*t.Interval)
+			return node.Pause(ctx, 3*t.Interval)
 		}
 		if waited > 2*t.Timeout {
 			return refuse("nothing was closed: %s", strings.Join(late, "; "))
 		}
-		if err := pause(ctx, t.Interval); err != nil {
+		if err := node.Pause(ctx, t.Interval); err != nil {
 			return err
 		}
 	}
@@ -43,7 +44,9 @@ func unaware(v *clusterview.View) []string {
 	for name, n := range v.Nodes {
 		hb := n.Heartbeat
 		switch {
-		case !n.Alive || hb == nil:
+		case !n.Alive:
+		case hb == nil:
+			late = append(late, fmt.Sprintf("the heartbeat of %s cannot be read: %v", name, n.Problem))
 		case hb.LedgerSeq < s.FrozenAt:
 			late = append(late, fmt.Sprintf("%s has not read yet that the cluster is frozen", name))
 		case hb.Proof == record.ProofElapsed || n.Member.Proof == record.ProofElapsed:

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/hoster-ha/hoster-ha/cli/clusterview"
+	"github.com/hoster-ha/hoster-ha/node"
 	"github.com/hoster-ha/hoster-ha/persistence"
 	"github.com/hoster-ha/hoster-ha/persistence/ledger"
 	"github.com/hoster-ha/hoster-ha/persistence/record"
@@ -194,16 +195,5 @@ func (w *Way) outwait(ctx context.Context, c *clusterview.Cluster) error {
 	}
 	d := 2 * t.Timeout
 	w.Say("the old store is closed; waiting %s until every lease that was held there is over", d)
-	return pause(ctx, d)
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
+	return node.Pause(ctx, d)
 }

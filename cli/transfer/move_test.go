@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -143,6 +144,20 @@ func TestMoveIsRefused(t *testing.T) {
 		{"a member that does not know", "b has not read yet", func(t *testing.T, o *old, _ *place) {
 			o.beat(t, "b", 1, func(hb *record.Heartbeat) { hb.LedgerSeq, hb.LedgerHash = 1, first(t, o.Store) })
 			go o.keepBeating(t, "b", func(hb *record.Heartbeat) { hb.LedgerSeq, hb.LedgerHash = 1, first(t, o.Store) })
+		}},
+		{"a member that cannot be read", "the heartbeat of b cannot be read", func(t *testing.T, o *old, _ *place) {
+			go func() {
+				tick := time.NewTicker(time.Second / 2)
+				defer tick.Stop()
+				for n := 0; ; n++ {
+					must(t, o.Put(t.Context(), record.HeartbeatKey("b"), fmt.Appendf(nil, "{torn %d", n)))
+					select {
+					case <-tick.C:
+					case <-t.Context().Done():
+						return
+					}
+				}
+			}()
 		}},
 		{"a member whose VMs have a deadline", "the VMs of b still have a deadline", func(t *testing.T, o *old, _ *place) {
 			go o.keepBeating(t, "b", func(hb *record.Heartbeat) { hb.Proof = record.ProofElapsed })
