@@ -97,14 +97,7 @@ func TestRefreshFindsARepairInAnotherFolder(t *testing.T) {
 	raw := founded(t)
 	stranded := follow(t, raw)
 	extend(t, stranded, 3)
-	survey, err := ledger.Walk(t.Context(), raw, cluster)
-	if err != nil {
-		t.Fatal(err)
-	}
-	e := survey.Repair(survey.End, ledger.Evidence{})
-	e.Node = "operator"
-	plant(t, raw, ledger.Key(e.Seq), e)
-
+	e := leap(t, raw)
 	if _, err := stranded.Refresh(t.Context()); err != nil || stranded.Tail().Seq != e.Seq {
 		t.Errorf("the ledger was repaired at %d, and the tail is %d: %v", e.Seq, stranded.Tail().Seq, err)
 	}

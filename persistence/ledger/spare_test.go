@@ -82,13 +82,7 @@ func TestSpareFindsARepair(t *testing.T) {
 			raw := founded(t)
 			l, _ := sparing(t, raw)
 			extend(t, l, 3)
-			survey, err := ledger.Walk(t.Context(), raw, cluster)
-			if err != nil {
-				t.Fatal(err)
-			}
-			e := survey.Repair(survey.End, ledger.Evidence{})
-			e.Node = "operator"
-			plant(t, raw, ledger.Key(e.Seq), e)
+			e := leap(t, raw)
 			find(t, l, e)
 			if l.Tail().Seq != e.Seq {
 				t.Errorf("the ledger was repaired at %d, and the tail is %d", e.Seq, l.Tail().Seq)
