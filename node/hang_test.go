@@ -1,6 +1,7 @@
 package node
 
 import (
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -59,16 +60,16 @@ func TestAnInventoryThatLandsLate(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		before, lost := shown().Number, false
+		before := shown().Number
+		var lost atomic.Bool
 		a.store.on(func(op, k string) error {
-			if op == "put" && k == key && !lost {
-				lost = true
+			if op == "put" && k == key && lost.CompareAndSwap(false, true) {
 				return persistence.ErrUnknown
 			}
 			return nil
 		})
 		w.hosts["a"].crash()
-		w.until("a later one is published", time.Minute, func() bool { return lost && shown().Number > before })
+		w.until("a later one is published", time.Minute, func() bool { return lost.Load() && shown().Number > before })
 		w.wait(2 * testTimings.Interval)
 		newest := shown().Number
 		if err := w.store.Put(t.Context(), key, old.Value); err != nil {
