@@ -1,6 +1,7 @@
 package ledger_test
 
 import (
+	"context"
 	"testing"
 
 	"github.com/hoster-ha/hoster-ha/persistence"
@@ -57,5 +58,47 @@ func TestMadeByOthers(t *testing.T) {
 	extend(t, a, 1)
 	if _, err := b.Refresh(t.Context()); err != nil || b.Made() || b.Tail().Seq != 2 {
 		t.Errorf("%v, made %t, tail %d", err, b.Made(), b.Tail().Seq)
+	}
+}
+
+// hooked calls a function after each read.
+type hooked struct {
+	exchanged
+	after func(key string)
+}
+
+func (s *hooked) Get(ctx context.Context, key string) (persistence.Object, error) {
+	o, err := s.exchanged.Get(ctx, key)
+	s.after(key)
+	return o, err
+}
+
+// A refresh that looks at the tail in one store and finds the entry after it in another
+// has read nothing back: it was made meanwhile, in the store that nobody else sees.
+func TestExchangedWithinARefresh(t *testing.T) {
+	raw := founded(t)
+	s := &hooked{exchanged{raw}, func(string) {}}
+	l := follow(t, s)
+	l.Spare(9)
+	extend(t, l, 2)
+	for range 2 {
+		if _, err := l.Refresh(t.Context()); err != nil || l.Made() {
+			t.Fatalf("%v, made %t", err, l.Made())
+		}
+	}
+	tail := l.Tail().Seq
+	s.after = func(key string) {
+		if key != ledger.Key(tail) {
+			return
+		}
+		s.after = func(string) {}
+		s.Store = memory.New()
+		if err := l.Append(t.Context(), entry(l, ledger.KindDecide, "a")); err != nil {
+			t.Error(err)
+		}
+	}
+	_, err := l.Refresh(t.Context())
+	if !doubts(err) || !l.Made() || l.Tail().Seq != tail+1 {
+		t.Errorf("%v, made %t, tail %d", err, l.Made(), l.Tail().Seq)
 	}
 }

@@ -152,6 +152,7 @@ func (l *Ledger) refresh(ctx context.Context, list bool) ([]Stored, error) {
 	l.mu.Lock()
 	tail, read := l.tail, l.read
 	l.mu.Unlock()
+	before := tail
 	next := l.byName
 	if list {
 		seqs, err := l.list(ctx, tail)
@@ -188,6 +189,13 @@ func (l *Ledger) refresh(ctx context.Context, list bool) ([]Stored, error) {
 		}
 		news = append(news, n)
 		tail = n
+	}
+	if len(news) > 0 {
+		// Where these lie has to be where the entry before them lies: the store may have
+		// been exchanged since that one was looked at, and they made here since.
+		if err := l.unchanged(ctx, before); err != nil {
+			return nil, err
+		}
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
