@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/hoster-ha/hoster-ha/lease"
@@ -54,10 +55,19 @@ func (n *Node) beat(ctx context.Context) error {
 	began := n.now()
 	holder := n.getHolder()
 	if holder.Over(began) {
-		if err := n.lost(ctx, holder); err != nil {
+		if err := n.lost(ctx, holder, "no renewal was answered in time"+n.trouble); err != nil {
 			return err
 		}
 		holder = n.getHolder()
+	}
+	if why := n.host.unguarded(began); why != "" {
+		n.host.stopAll(ctx, why)
+		if holder.Held() && n.getView().doubt() == "" {
+			if err := n.lost(ctx, holder, why); err != nil {
+				return err
+			}
+			holder = n.getHolder()
+		}
 	}
 	deadline := n.timings().Renew
 	if until := holder.Until(); until != 0 {
@@ -94,6 +104,7 @@ func (n *Node) beat(ctx context.Context) error {
 		}
 	}
 	if dated, shared := n.sharedSince(renewal.Dated()); counted {
+		n.host.rehearse(renewal.Dated(), hb)
 		n.host.renewed(renewal.Dated(), hb, true)
 	} else if putErr == nil && failed != "" && shared {
 		n.host.renewed(dated, hb, false)
@@ -198,13 +209,22 @@ func (n *Node) heartbeat(holder *lease.Holder) (*record.Heartbeat, error) {
 	n.mu.Unlock()
 	hb.State = n.State()
 	if texts := n.Alarms(); len(texts) > 0 {
-		hb.Alarm = texts[0]
-		if len(hb.Alarm) > 300 {
-			hb.Alarm = hb.Alarm[:300]
-		}
+		hb.Alarm = short(texts[0])
+	}
+	if hb.Proof == record.ProofNothing {
+		hb.Unproved = short(n.host.whyUnproved())
 	}
 	n.last = hb
 	return hb, nil
+}
+
+// short bounds what a heartbeat tells people.
+func short(text string) string {
+	const most = 300
+	if len(text) > most {
+		text = strings.ToValidUTF8(text[:most], "")
+	}
+	return text
 }
 
 func (n *Node) put(ctx context.Context, hb *record.Heartbeat) error {
@@ -225,7 +245,7 @@ func (n *Node) note(began, answered time.Duration, hb *record.Heartbeat, counted
 	n.stats.LastBeat = answered - began
 	n.view.unanswered = unanswered
 	if counted {
-		n.view.own = hb
+		n.view.own, n.trouble = hb, ""
 	} else {
 		n.stats.BeatsFailed++
 	}
@@ -236,6 +256,7 @@ func (n *Node) note(began, answered time.Duration, hb *record.Heartbeat, counted
 	}
 	if err != nil {
 		n.log.Warn().Err(err).Msg("the beat failed")
+		n.trouble = ": " + strings.ReplaceAll(err.Error(), "\n", "; ")
 		texts = append(texts, "the store does not answer")
 	}
 	if failed != wasFailed && failed != "" {
@@ -245,19 +266,20 @@ func (n *Node) note(began, answered time.Duration, hb *record.Heartbeat, counted
 		texts = append(texts, fmt.Sprintf("the cluster has moved to %s; no lease is granted here: start this daemon anew with that address", s.MovedTo))
 	}
 	n.setAlarms("store", texts)
+	n.setAlarms("watchdog", n.host.alarms())
 }
 
 // lost begins a new incarnation: the old one is over for everything.
-func (n *Node) lost(ctx context.Context, old *lease.Holder) error {
+func (n *Node) lost(ctx context.Context, old *lease.Holder, why string) error {
 	n.mu.Lock()
 	n.view.own = nil
 	if old.Held() {
 		n.stats.LeasesLost++
-		n.log.Warn().Str("incarnation", old.Incarnation()).Msg("lease lost: no renewal was answered in time; a new incarnation begins")
+		n.log.Warn().Str("incarnation", old.Incarnation()).Msgf("lease lost: %s; a new incarnation begins", why)
 	}
 	n.mu.Unlock()
 	n.ledger.Abandon()
-	n.host.leaseLost(ctx)
+	n.host.leaseLost(ctx, why)
 	if n.ledger.Tail().State.Debug && old.Held() {
 		return fmt.Errorf("%w: this node lost its lease and would have been fenced", ErrDebugFenced)
 	}

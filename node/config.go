@@ -44,6 +44,13 @@ type Config struct {
 	Memory   *local.Memory
 	Driver   vmctl.Driver   // nil: this host runs no VMs
 	Provider vmctl.Provider // nil: its VMs have no snapshots
+	Guard    *Guard         // nil: no watchdog
+	// WhyUnproved says why no watchdog here could prove anything, for people; "" where
+	// there is one, or none is needed.
+	WhyUnproved string
+	// ProofRequired: nothing starts here unless the node's silence proves that all has
+	// stopped.
+	ProofRequired bool
 	// Timings found a cluster; TimingsGiven says that the operator set them, so
 	// that a cluster with others is refused.
 	Timings      lease.Timings

@@ -24,7 +24,12 @@ type host struct {
 	log  zerolog.Logger
 	gate *vmctl.Gate
 	self vmctl.SelfStopper // nil: its VMs do not stop themselves
-	ops  sync.WaitGroup
+	dog  *guard            // nil: nothing ends this host
+	// rehearsal is told what a watchdog would be; nil: none is.
+	rehearsal *guard
+	ops       sync.WaitGroup
+
+	handing chan struct{} // full while a deadline is handed; taken before mu
 
 	mu        sync.Mutex
 	vms       []vmctl.VM        // of the last successful query
@@ -35,8 +40,9 @@ type host struct {
 	problems  map[string]string // VM → why it does not do what it should
 	retry     map[string]retry  // VM → when to try again
 	stopping  bool              // the lease was lost: VMs are being stopped, none may be kept alive
-	deadline  time.Duration     // handed to the VMs; 0 is none yet
+	deadline  time.Duration     // handed to the VMs, or the watchdog; 0 is none yet
 	lowered   bool              // the VMs run on: no deadline in force
+	why       string            // what runs is being stopped, or this host ended
 	tries     uint64            // numbers given to inventories
 	number    uint64            // of the inventory published last
 	published *record.Inventory // the inventory published last
@@ -59,16 +65,28 @@ func newHost(n *Node) *host {
 	h := &host{
 		n: n, log: n.log, busy: map[string]string{}, problems: map[string]string{},
 		retry: map[string]retry{}, acks: map[string]record.Ack{}, orphans: map[string]bool{},
+		handing: make(chan struct{}, 1),
 	}
 	h.self, _ = n.cfg.Driver.(vmctl.SelfStopper)
+	if n.cfg.Driver != nil && n.cfg.Mode != ModeDisabled {
+		h.dog, h.rehearsal = newGuard(n.cfg.Guard)
+	}
 	h.gate = vmctl.NewGate(n.cfg.Driver, n.cfg.Provider, h.facts, journal{n.cfg.Memory, h})
 	return h
 }
 
 // begin takes over what an earlier process of this boot left: the deadline
 // that its VMs obey. After a reboot nothing of it is left.
-func (h *host) begin() error {
+func (h *host) begin(ctx context.Context) error {
 	m := h.n.cfg.Memory
+	if l := m.Lost(); l != nil {
+		if l.Boot != h.n.cfg.Boot {
+			h.log.Warn().Time("then", l.Wall).Msgf("before this boot all VMs were to be stopped here: %s", l.Why)
+		}
+		if err := m.SetLost(nil); err != nil {
+			return err
+		}
+	}
 	for vm, generation := range m.Unresolved() {
 		if m.LastBoot() == h.n.cfg.Boot {
 			h.orphans[vm] = true
@@ -79,7 +97,7 @@ func (h *host) begin() error {
 		}
 	}
 	if h.self == nil {
-		return nil
+		return h.inherit(ctx)
 	}
 	d, err := h.self.Deadline()
 	if errors.Is(err, deadline.ErrMalformed) {
@@ -89,7 +107,7 @@ func (h *host) begin() error {
 		return fmt.Errorf("deadline of the VMs: %w", err)
 	}
 	h.deadline, h.lowered = d, d == vmctl.NoDeadline
-	return nil
+	return h.inherit(ctx)
 }
 
 // facts are what the gate looks at, now.
@@ -117,8 +135,13 @@ func (h *host) facts() vmctl.Facts {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.self != nil && !h.lowered && now >= h.deadline {
+	switch {
+	case h.self != nil && !h.lowered && now >= h.deadline, h.dog != nil && h.bound() && now >= h.deadline:
 		f.Failed = "the deadline of its VMs does not lie ahead"
+	case h.self == nil && h.dog != nil && !h.bound() && h.dog.unproved == "":
+		f.Failed = "its watchdog is not armed yet"
+	case n.cfg.ProofRequired && f.Declared != record.ProofElapsed:
+		f.Failed = "its silence proves nothing, and --watchdog required says that it has to"
 	}
 	if h.stopping {
 		f.Failed = "what ran under the lost lease is being stopped"
@@ -132,13 +155,27 @@ func (h *host) facts() vmctl.Facts {
 // run queries, acts and tells, after each beat.
 func (h *host) run(ctx context.Context) error {
 	for {
+		soon := h.soon()
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-h.n.kickHost:
+		case <-soon:
 		}
 		h.turn(ctx)
 	}
+}
+
+// soon is when to look again without a beat: one that the store holds up must not keep
+// what is being stopped from being verified before the watchdog's deadline. nil: never.
+func (h *host) soon() <-chan time.Time {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.dog == nil || !h.stopping {
+		return nil
+	}
+	const looks = 10 // within the time that a kill has
+	return time.After(h.n.timings().Kill / looks)
 }
 
 func (h *host) wait() { h.ops.Wait() }

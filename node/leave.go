@@ -29,6 +29,7 @@ func (n *Node) leave(ctx context.Context) {
 		n.released = epoch
 		n.mu.Unlock()
 	}
+	defer n.host.lay()
 	kick(n.kickBeat)
 	if n.ledger.Tail().State.Closed {
 		n.log.Info().Msg("left") // no heartbeat counts in a store that the cluster has moved from
@@ -93,7 +94,7 @@ func (n *Node) leaveVMs(ctx context.Context, patience time.Duration) {
 // leaveUnrecorded: no entry could be had. Where silence proves that all has
 // stopped, all is stopped; elsewhere nobody may take the VMs, and they run on.
 func (n *Node) leaveUnrecorded(ctx context.Context, patience time.Duration) {
-	if n.host.declares() == record.ProofNothing {
+	if !n.host.binds() {
 		n.log.Warn().Msg("no entry says that this node leaves; its silence proves nothing, so its VMs run on")
 		return
 	}
@@ -135,7 +136,30 @@ func (n *Node) moved() bool {
 func (h *host) letGo() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.self == nil || h.lowered
+	return (h.self == nil && !h.bound()) || h.lowered
+}
+
+// binds: the VMs have a deadline.
+func (h *host) binds() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.bound()
+}
+
+// lay disarms the watchdog of a node that has left, if nothing runs here any more. One
+// that guards what runs yet ends this host.
+func (h *host) lay() {
+	h.mu.Lock()
+	armed, at := h.dog != nil && h.bound(), h.deadline
+	stopped := h.stills >= 2 && len(h.busy) == 0 && h.unresolved() == 0 && len(h.orphans) == 0
+	h.mu.Unlock()
+	switch {
+	case !armed:
+	case stopped && h.lift():
+		h.log.Info().Msg("nothing runs here: the watchdog is disarmed")
+	default:
+		h.log.Error().Dur("left", at-h.n.now()).Msg("not all VMs are verified stopped: the watchdog ends this host")
+	}
 }
 
 // until waits for a condition that a beat or the host's loop brings about.

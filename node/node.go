@@ -34,6 +34,7 @@ type Node struct {
 	forked   int               // beats in a row with a peer of another history
 	missing  uint64            // number that a peer has read and this node does not find
 	proved   bool              // the store honours Create
+	trouble  string            // of the last beat that was not answered
 	strangers
 	before      *record.Heartbeat // under its own name, when it started
 	restartSafe bool              // same boot, lock held, own record stood still
@@ -123,9 +124,13 @@ func New(cfg Config) *Node {
 // Run is the node's life: it finds or founds its cluster, takes part, and when
 // ctx ends leaves it as Config.OnStop says. It returns nil after a graceful end.
 func (n *Node) Run(ctx context.Context) error {
+	crashed := func() bool { return errors.Is(context.Cause(ctx), ErrCrash) }
 	if err := n.start(ctx); err != nil {
-		if ctx.Err() != nil && !errors.Is(context.Cause(ctx), ErrCrash) {
-			return nil
+		if ended := ctx.Err() != nil; !crashed() {
+			n.host.unstarted(context.WithoutCancel(ctx), err, ended)
+			if ended {
+				return nil
+			}
 		}
 		return err
 	}
@@ -139,7 +144,7 @@ func (n *Node) Run(ctx context.Context) error {
 	g.Go(func() error {
 		select {
 		case <-ctx.Done():
-			if !errors.Is(context.Cause(ctx), ErrCrash) {
+			if !crashed() {
 				n.leave(loops)
 			}
 			return errDone
@@ -149,8 +154,11 @@ func (n *Node) Run(ctx context.Context) error {
 	})
 	err := g.Wait()
 	n.host.wait()
-	if errors.Is(err, errDone) {
+	switch {
+	case errors.Is(err, errDone):
 		return nil
+	case !crashed():
+		n.host.abandon(context.WithoutCancel(ctx), err)
 	}
 	return err
 }

@@ -127,7 +127,7 @@ func (w *world) start(name string, mem local.Backend, change ...func(*Config)) *
 	}
 	if h := w.hosts[name]; h != nil {
 		cfg.Provider = disks{h}
-		cfg.Driver = h
+		cfg.Driver, cfg.Clock.Now = h, h.now
 		if h.self {
 			cfg.Driver, cfg.OnStop = selfStopping{h}, record.LeaveMove
 		}

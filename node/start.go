@@ -58,7 +58,7 @@ func (n *Node) start(ctx context.Context) error {
 	if err := n.join(ctx); err != nil {
 		return err
 	}
-	if err := n.host.begin(); err != nil {
+	if err := n.host.begin(ctx); err != nil {
 		return err
 	}
 	n.observer = lease.NewObserver(n.now(), n.inForce())

@@ -10,129 +10,7 @@ import (
 
 	"github.com/hoster-ha/hoster-ha/persistence/ledger"
 	"github.com/hoster-ha/hoster-ha/persistence/record"
-	"github.com/hoster-ha/hoster-ha/vmctl"
 )
-
-// declares is what this node's silence proves as things stand: elapsed only
-// where the VMs stop themselves at a deadline that was handed to them.
-func (h *host) declares() string {
-	tail := h.n.ledger.Tail()
-	if h.self == nil || tail.Entry == nil {
-		return record.ProofNothing
-	}
-	s := tail.State
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if s.Frozen || s.Debug || h.order == record.LeaveFreeze || h.lowered || h.deadline == 0 {
-		return record.ProofNothing
-	}
-	return record.ProofElapsed
-}
-
-// renewed hands the VMs their next deadline after an answered heartbeat, unless
-// the one in force has passed or the lease was lost: then nothing is kept alive
-// before all was seen stopped. Where the history is in doubt (not counted) and all
-// who could judge share the store, VMs run on: others judge by the heartbeat alone.
-func (h *host) renewed(dated time.Duration, hb *record.Heartbeat, counted bool) {
-	if h.self == nil {
-		return
-	}
-	now := h.n.now()
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	s := h.n.ledger.Tail().State
-	me := s.Members[h.n.cfg.Name]
-	switch {
-	case h.stopping:
-		return
-	case me.Fence != nil && me.Fence.Proof != "":
-		return // nothing lives here before this node is admitted again
-	case h.lowered && !counted:
-		return // in doubt, nothing changes
-	case h.deadline != 0 && !h.lowered && now >= h.deadline && (h.stills < 2 || h.unresolved() > 0):
-		// It passed unnoticed, in a pause: the VMs have stopped themselves, and are
-		// seen to have before new ones may live.
-		h.stopping = true
-		return
-	case h.deadline != 0 && !h.lowered && now >= h.deadline && me.Admitted != hb.Incarnation:
-		// One that has passed is followed by a new one only once the ledger admits
-		// this incarnation: what an earlier process left under way may come up yet.
-		return
-	}
-	next, lower := dated+hb.Timings.Stopped(), false
-	if counted && hb.Proof == record.ProofNothing && me.Proof != record.ProofElapsed &&
-		(s.Frozen || s.Debug || h.order == record.LeaveFreeze) {
-		// The ledger says that silence proves nothing here, and an answered
-		// heartbeat does: the VMs run on.
-		next, lower = vmctl.NoDeadline, true
-	}
-	if !lower && next <= h.deadline && !h.lowered {
-		return
-	}
-	if lower && h.lowered {
-		return
-	}
-	if err := h.self.HandDeadline(next); err != nil {
-		h.log.Error().Err(err).Msg("the VMs' deadline cannot be handed over: they stop at the one before")
-		return
-	}
-	h.deadline, h.lowered = next, lower
-}
-
-// unresolved counts the starts that have not certainly ended, but for those of
-// an earlier process: what these still do meets the deadline that has passed, and
-// as long as they stand this node is never verified stopped. The lock is held.
-func (h *host) unresolved() int {
-	count := 0
-	for vm := range h.n.cfg.Memory.Unresolved() {
-		if !h.orphans[vm] {
-			count++
-		}
-	}
-	return count
-}
-
-// shorten hands the VMs a nearer deadline before a heartbeat is sent that
-// advertises shorter timings: others judge by these as soon as they can read it.
-func (h *host) shorten(dated time.Duration, hb *record.Heartbeat) error {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	next := dated + hb.Timings.Stopped()
-	if h.self == nil || h.lowered || h.deadline <= next {
-		return nil
-	}
-	if err := h.self.HandDeadline(next); err != nil {
-		return err
-	}
-	h.deadline = next
-	return nil
-}
-
-// leaseLost shuts the gate. Where this node's silence proves that all has
-// stopped, all is stopped: gracefully for S, then killed within K. Elsewhere
-// the VMs run on: nobody may take them without this node's word or another's.
-func (h *host) leaseLost(ctx context.Context) {
-	if h.n.cfg.Driver == nil {
-		return
-	}
-	s, doubt := h.n.ledger.Tail().State, h.n.getView().doubt()
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.acks = map[string]record.Ack{}
-	if h.self == nil || h.lowered || h.deadline == 0 || s.Debug || doubt != "" {
-		return
-	}
-	h.stopping, h.stills = true, 0
-	t := s.Timings
-	kill := h.deadline - t.Kill
-	for _, vm := range h.vms {
-		if vm.State == record.VMStopped || !h.ours(vm.Name) {
-			continue
-		}
-		end := h.deadline
-		h.ops.Go(func() { h.stopBy(context.WithoutCancel(ctx), vm.Name, kill, end) })
-	}
-}
 
 // stopBy stops a VM gracefully until one instant, and by force until another.
 func (h *host) stopBy(ctx context.Context, vm string, kill, end time.Duration) {
@@ -153,9 +31,20 @@ func (h *host) stopBy(ctx context.Context, vm string, kill, end time.Duration) {
 // verifyStopped ends the stopping when nothing runs, by two fresh queries in a
 // row, and no start is unresolved.
 func (h *host) verifyStopped(ctx context.Context) {
+	f := h.n.ledger.Tail().State.Members[h.n.cfg.Name].Fence
 	h.mu.Lock()
-	vms, still, late := slices.Clone(h.vms), h.stills >= 2, h.n.now() >= h.deadline
-	open := h.unresolved() > 0 || (len(h.orphans) > 0 && !late)
+	kill := h.deadline
+	switch {
+	case h.dog == nil:
+	case f != nil && f.Proof != "":
+		kill = 0
+	case !h.dog.atOnce():
+		kill -= h.n.timings().Kill // verified within K, or the host is ended
+	}
+	vms, still, late := slices.Clone(h.vms), h.stills >= 2, h.n.now() >= kill
+	// What an earlier process left under way comes up no more where the deadline has
+	// passed by which VMs stop themselves; elsewhere nothing but the host's end ends it.
+	open := h.unresolved() > 0 || (len(h.orphans) > 0 && (h.self == nil || !late))
 	unresolved := h.n.cfg.Memory.Unresolved()
 	for vm := range h.orphans {
 		delete(unresolved, vm) // a kill does not resolve it
@@ -169,9 +58,12 @@ func (h *host) verifyStopped(ctx context.Context) {
 		}
 		return
 	}
+	if !h.lift() {
+		return
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.stopping = false
+	h.stopping, h.why = false, ""
 	h.log.Warn().Msg("all VMs are verified stopped: this node is ISOLATED until it holds a lease again")
 }
 

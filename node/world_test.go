@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -28,6 +29,7 @@ type world struct {
 	faults []string
 	stolen bool // a mastership was taken by force, which waits for nobody
 	runs   []*running
+	ends   []func() // what else runs
 }
 
 // end crashes what still runs, so that a failed test ends too.
@@ -35,6 +37,9 @@ func (w *world) end() {
 	for _, r := range w.runs {
 		r.cancel(ErrCrash)
 		<-r.done
+	}
+	for _, end := range w.ends {
+		end()
 	}
 }
 
@@ -49,7 +54,11 @@ type fakeHost struct {
 	listErr  error
 	startErr error
 	started  int
+	ahead    atomic.Int64 // of the other hosts' clocks, after it slept
 }
+
+// now is the host's boot-time clock.
+func (h *fakeHost) now() time.Duration { return h.w.now() + time.Duration(h.ahead.Load()) }
 
 type fakeVM struct {
 	running bool

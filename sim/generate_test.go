@@ -94,6 +94,9 @@ func (g *generator) cluster() {
 		s.rate = 1 + float64(g.IntN(21)-10)/1000
 		s.tight = tight
 		s.self = !s.noDriver && (kind == "self" || kind == "mixed" && g.chance(0.5))
+		if !s.self && !s.noDriver && g.chance(0.6) {
+			s.guard = pick(g, guardDevice, guardDevice, guardReboot, guardProcess, guardProcess, guardSoftware, guardLog)
+		}
 		s.onStop = pick(g, "freeze", "move", "move", "stop")
 		if g.chance(0.2) {
 			s.priority = g.IntN(10)

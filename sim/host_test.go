@@ -17,12 +17,14 @@ type host struct {
 	name string
 	spec spec
 
-	on     bool
-	boots  int
-	clock  *clock
-	wall   atomic.Int64 // how wrong the wall clock is
-	memory *memoryFiles
-	proc   *proc // nil: no daemon runs
+	on      bool
+	boots   int
+	clock   *clock
+	wall    atomic.Int64 // how wrong the wall clock is
+	memory  *memoryFiles
+	proc    *proc   // nil: no daemon runs
+	kennel  *kennel // of this boot, or an earlier one; nil: nobody asked for it yet
+	ordered bool    // its last daemon has ended in order
 	// mounted is what this host sees in the store's place; nil: what all see.
 	mounted *shared
 	wanted  bool // a daemon should run
@@ -107,7 +109,10 @@ func (h *host) powerOff() {
 	if !h.on {
 		return
 	}
-	h.on, h.wanted, h.pending = false, false, nil
+	h.on, h.wanted, h.pending, h.ordered = false, false, nil, false
+	if h.kennel != nil {
+		h.kennel.off()
+	}
 	h.troubled = w.now()
 	for _, name := range sortedKeys(h.vms) {
 		h.unsupervise(name)

@@ -65,9 +65,21 @@ var incidents = []struct {
 		g.add(at, "trap %s %s %s n=%d d=%s", h.name, pick(g, "crash", "pause"), g.step(), 1+g.IntN(3), g.lasts())
 	}},
 	{3, func(g *generator, at time.Duration, h spec) {
-		if !h.self {
+		if !h.proves() {
 			g.add(at, "stall %s", h.name)
 			g.add(at+g.lasts(), "unstall %s", h.name)
+		}
+	}},
+	{6, func(g *generator, at time.Duration, h spec) { // its watchdog
+		// Exclusion "accepted as proved": a process alone that dies together with its
+		// daemon ends no host, which is why it proves nothing unless an operator says so.
+		if h.guard == "" || h.guard == guardProcess {
+			return
+		}
+		g.add(at, pick(g, "dog %s kill", fmt.Sprintf("dog %%s stop %s", g.lasts())), h.name)
+		if g.chance(0.5) { // and something else of the host
+			g.add(at+g.between(0, 3*time.Second), pick(g, "crash %s", "fault %s outage for=20s", "pause %s 20s", "fault %s kill-fail for=30s"), h.name)
+			g.add(at+25*time.Second, "start %s", h.name)
 		}
 	}},
 	{8, func(g *generator, at time.Duration, h spec) { // in order

@@ -236,6 +236,7 @@ func (h *host) start() error {
 			cfg.Driver = selfDriver{d}
 		}
 		cfg.Provider = disks{d}
+		cfg.Guard = p.guarded(s.guard)
 	}
 	p.node, p.memory = node.New(cfg), m
 	ctx, cancel := context.WithCancelCause(outside)
@@ -246,7 +247,7 @@ func (h *host) start() error {
 		cancel(nil)
 		return nil
 	}
-	h.proc, h.wanted, h.troubled = p, true, w.now()
+	h.proc, h.wanted, h.troubled, h.ordered = p, true, w.now(), false
 	w.procs = append(w.procs, p)
 	w.note("%s: its daemon starts", h.name)
 	go p.run(ctx)
@@ -260,7 +261,7 @@ func (p *proc) run(ctx context.Context) {
 	w.mu.Lock()
 	mine := h.proc == p
 	if mine {
-		h.proc, h.troubled = nil, w.now()
+		h.proc, h.troubled, h.ordered = nil, w.now(), p.err == nil
 	}
 	w.mu.Unlock()
 	if !mine {

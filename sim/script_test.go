@@ -37,6 +37,7 @@ type spec struct {
 	tight           bool    // the cluster's timings leave no slack, see timings
 	debug           bool    // the cluster's debug mode
 	dear            bool    // its store says that listings are dear
+	guard           string  // its watchdog, see kennel_test.go; "" is none
 	rate            float64 // of its clock
 	vms, services   []string
 	noDriver        bool
@@ -71,6 +72,7 @@ func (s spec) String() string {
 	add(s.tight, "tight")
 	add(s.debug, "debug")
 	add(s.dear, "dear")
+	add(s.guard != "", "guard=%s", s.guard)
 	add(s.rate != 1, "rate=%g", s.rate)
 	add(len(s.vms) > 0, "vms=%s", strings.Join(s.vms, ","))
 	add(len(s.services) > 0, "services=%s", strings.Join(s.services, ","))
@@ -122,6 +124,8 @@ func (s *spec) set(word string) error {
 		s.debug = true
 	case "dear":
 		s.dear = true
+	case "guard":
+		s.guard, err = value, checkGuard(value)
 	case "rate":
 		s.rate, err = strconv.ParseFloat(value, 64)
 	case "vms":

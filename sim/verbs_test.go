@@ -14,6 +14,7 @@ import (
 //	set H key=value                 for its next start, as in the file "cluster"
 //	pause H [d] | resume H          nothing of the daemon runs; its clock goes on
 //	stall H | unstall H             a paused guest: its clocks stand still too
+//	dog H kill | dog H stop d       its watchdog process
 //	trap H crash|pause|mount [op=] [key=] [when=before|after] [n=] [d=]   at its nth call
 //	wall H d                        its wall clock jumps
 //	lose-memory H                   while its daemon does not run
@@ -91,6 +92,7 @@ func init() {
 		"rollback-memory": doRollbackMemory,
 		"guest":           doGuest,
 		"mount":           doMount,
+		"dog":             doDog,
 	}
 }
 
@@ -123,8 +125,8 @@ func doPause(h *host, args []string) error {
 // doStall is only for hosts whose silence proves nothing: what rests on time is
 // not promised of them.
 func doStall(h *host, _ []string) error {
-	if h.spec.self {
-		return errors.New("a guest that can be paused must not run VMs that stop themselves")
+	if h.spec.proves() {
+		return errors.New("a guest that can be paused proves nothing")
 	}
 	h.clock.stop()
 	h.w.mu.Lock()

@@ -61,7 +61,7 @@ type world struct {
 
 // stats say what schedules came to, so that one that reaches nothing is seen.
 type stats struct {
-	entries, claims, fences, moves, starts, selfStops, acks int
+	entries, claims, fences, moves, starts, selfStops, acks, resets int
 }
 
 func (s *stats) add(o stats) {
@@ -72,6 +72,7 @@ func (s *stats) add(o stats) {
 	s.starts += o.starts
 	s.selfStops += o.selfStops
 	s.acks += o.acks
+	s.resets += o.resets
 }
 
 func newWorld(t *testing.T, seed uint64) *world {

@@ -49,7 +49,7 @@ type Guard struct {
 	deadline atomic.Int64 // of the boot-time clock, unarmed or passed
 	device   atomic.Pointer[petted]
 	petFails atomic.Int64 // in a row
-	last     atomic.Int64 // tick, of the boot-time clock
+	last     atomic.Int64 // tick's beginning, of the boot-time clock
 	turning  atomic.Bool  // a tick is under way
 
 	mu     sync.Mutex // of the calls below; the loop takes none
@@ -74,6 +74,7 @@ func New(o Options) *Guard { return &Guard{opts: o} }
 func (g *Guard) Tick() {
 	g.turning.Store(true)
 	defer g.turning.Store(false)
+	g.last.Store(int64(g.opts.Now()))
 	d := g.Judge()
 	p := g.device.Load()
 	if d == passed || p == nil || (d == unarmed && !p.always.Load()) {
@@ -84,7 +85,6 @@ func (g *Guard) Tick() {
 	} else {
 		g.petFails.Add(1)
 	}
-	g.last.Store(int64(g.opts.Now()))
 }
 
 // Judge looks at the deadline alone, and resets the host if it has passed: a second
@@ -106,8 +106,8 @@ func (g *Guard) Judge() (deadline int64) {
 }
 
 // Extend hands a deadline: the first one arms. It must lie ahead, and a later one is
-// taken only while the one before has not passed. timeout bounds the device's. An
-// earlier deadline than the one before is taken too.
+// taken only while the one before has not passed. timeout bounds the device's; 0: none is
+// opened. An earlier deadline than the one before is taken too.
 func (g *Guard) Extend(deadline, timeout time.Duration, by string) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -152,7 +152,7 @@ func (g *Guard) extendable(next time.Duration) (old int64, err error) {
 // at the deadline there is none: it would do something.
 func (g *Guard) open(timeout time.Duration) error {
 	p := g.device.Load()
-	if g.opts.Device == nil || g.opts.Action == ActionLog || (p != nil && p.wrong == nil && p.info.Timeout > 0 && p.info.Timeout <= timeout) {
+	if g.opts.Device == nil || g.opts.Action == ActionLog || timeout <= 0 || (p != nil && p.wrong == nil && p.info.Timeout > 0 && p.info.Timeout <= timeout) {
 		return nil
 	}
 	if p != nil && p.wrong != nil {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 )
 
 // ErrBehind: a ledger entry is older than the newest one that this node has
@@ -57,6 +58,32 @@ func (m *Memory) LastBoot() string { return m.now.Load().Boot }
 // and this boot.
 func (m *Memory) SetIncarnation(incarnation string) error {
 	return m.set(func(s *state) { s.Incarnation, s.Boot = incarnation, m.host.Boot })
+}
+
+// Lost is why this host stopped all that it ran, or was ended.
+type Lost struct {
+	Why  string    `json:"why"`
+	Boot string    `json:"boot"`
+	Wall time.Time `json:"wall"`
+}
+
+// Lost is the last such loss; nil is none.
+func (m *Memory) Lost() *Lost {
+	l := m.now.Load().Lost
+	if l == nil {
+		return nil
+	}
+	c := *l
+	return &c
+}
+
+// SetLost remembers a loss in this boot, or forgets it: nil.
+func (m *Memory) SetLost(l *Lost) error {
+	return m.set(func(s *state) {
+		if s.Lost = l; l != nil {
+			s.Lost = &Lost{Why: l.Why, Boot: m.host.Boot, Wall: l.Wall}
+		}
+	})
 }
 
 // Enrolled are the VMs of this host that the cluster looks after, sorted.

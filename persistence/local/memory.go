@@ -38,6 +38,7 @@ type state struct {
 	Again       map[string]bool   `json:"again,omitempty"`
 	Prepared    map[string]uint64 `json:"prepared,omitempty"`
 	Running     map[string]uint64 `json:"running,omitempty"`
+	Lost        *Lost             `json:"lost,omitempty"`
 }
 
 func (s *state) clone() *state {

@@ -77,6 +77,8 @@ type Heartbeat struct {
 	Wall       time.Time `json:"wall"`
 	Running    int       `json:"running"` // HA VMs that run here
 	Alarm      string    `json:"alarm,omitempty"`
+	// Unproved is why Proof is "nothing", for people.
+	Unproved string `json:"unproved,omitempty"`
 	// Held: the lease was held when this was written.
 	Held bool `json:"held,omitempty"`
 	// NoVMs: this host is given none now.
