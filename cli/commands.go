@@ -23,6 +23,7 @@ func commands(a *app) []*cobra.Command {
 		doctorCommand(a),
 		storeCommand(a),
 		ledgerCommand(a),
+		watchdogCommand(a),
 		versionCommand(a),
 		newDemoCmd(a),
 		newDemoVMCmd(a),

@@ -18,12 +18,13 @@ type app struct {
 	stdout, stderr io.Writer
 	settings       *config.Settings
 	open           func(*config.Settings) (persistence.Store, error)
+	host           func() host // what the watchdog may do to it; nil: nothing
 }
 
 // Main runs the command line and returns the exit code. args are without the
 // program's name.
 func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	return (&app{stdout: stdout, stderr: stderr, open: openStore}).main(ctx, args)
+	return (&app{stdout: stdout, stderr: stderr, open: openStore, host: thisHost}).main(ctx, args)
 }
 
 func (a *app) main(ctx context.Context, args []string) int {

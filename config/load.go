@@ -31,10 +31,15 @@ func StoreFlags(f *pflag.FlagSet) {
 	f.String("config", "", "YAML `file` with the same names as the flags")
 }
 
-// DaemonFlags are the flags of the daemon besides.
-func DaemonFlags(f *pflag.FlagSet) {
+// HostFlags are the flags of what runs on a host beside its daemon, and finds it there.
+func HostFlags(f *pflag.FlagSet) {
 	f.String("state-dir", "", "local memory of this node (default "+DefaultStateDir+"/NODE)")
 	f.String("node-name", "", "name of this node (default: host name)")
+}
+
+// DaemonFlags are the flags of the daemon besides.
+func DaemonFlags(f *pflag.FlagSet) {
+	HostFlags(f)
 	f.Bool("join", false, "there must be a cluster already: found none")
 	f.String("listen", DefaultListen, "HTTP address for people and programs")
 	f.Bool("insecure-http", false, "allow plain HTTP on an address that is not loopback")

@@ -9,6 +9,8 @@ import (
 	"net"
 	"sync"
 	"time"
+
+	"github.com/hoster-ha/hoster-ha/lease/boottime"
 )
 
 // patience is how long a question may stay unanswered: the watchdog waits for nothing
@@ -37,21 +39,31 @@ func (c *Client) Close() error { return c.conn.Close() }
 
 // Extend hands a deadline of the boot-time clock; timeout bounds the device's.
 func (c *Client) Extend(deadline, timeout time.Duration, by string) (State, error) {
-	return c.ask(question{Op: opExtend, Deadline: deadline, Timeout: timeout, By: by})
+	return c.ask(question{Op: opExtend, Deadline: deadline, Timeout: timeout, By: by}, patience)
 }
 
 // Disarm lifts the deadline.
-func (c *Client) Disarm() (State, error) { return c.ask(question{Op: opDisarm}) }
+func (c *Client) Disarm() (State, error) { return c.ask(question{Op: opDisarm}, patience) }
 
 // Acknowledge ends a deadline that has passed under ActionLog.
-func (c *Client) Acknowledge() (State, error) { return c.ask(question{Op: opAcknowledge}) }
+func (c *Client) Acknowledge() (State, error) {
+	return c.ask(question{Op: opAcknowledge}, patience)
+}
 
 // State asks what is so.
-func (c *Client) State() (State, error) { return c.ask(question{Op: opState}) }
+func (c *Client) State() (State, error) { return c.ask(question{Op: opState}, patience) }
 
-func (c *Client) ask(q question) (State, error) {
+// refused is what the watchdog answered in place of doing what it was asked.
+type refused struct{ text string }
+
+func (r refused) Error() string { return r.text }
+
+// ask waits so long for an answer at most; a watchdog that comes to read the question
+// later leaves it.
+func (c *Client) ask(q question, patience time.Duration) (State, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	q.Until = boottime.Now() + patience
 	data, err := json.Marshal(q)
 	if err == nil {
 		err = c.conn.SetDeadline(time.Now().Add(patience))
@@ -73,7 +85,18 @@ func (c *Client) ask(q question) (State, error) {
 	case a.Passed:
 		return a.State, ErrPassed
 	case a.Error != "":
-		return a.State, errors.New(a.Error)
+		return a.State, refused{a.Error}
 	}
 	return a.State, nil
+}
+
+// broken says whether an error is of a connection whose other end has gone, so that the
+// question may be asked anew: each may be carried out twice. One that was not answered in
+// time is not asked again.
+func broken(err error) bool {
+	if _, ok := errors.AsType[refused](err); ok || err == nil || errors.Is(err, ErrPassed) {
+		return false
+	}
+	timeout, ok := errors.AsType[net.Error](err)
+	return !ok || !timeout.Timeout()
 }

@@ -34,6 +34,9 @@ type Options struct {
 	// returns, also by two at once, and must not allocate.
 	Reset func()
 	Now   func() time.Duration
+	// Version is this program's, and Able says why this process could not end the host,
+	// "" if it can: both are told to whoever asks.
+	Version, Able string
 }
 
 // The values of guard.deadline that are no times.
@@ -51,6 +54,7 @@ type Guard struct {
 	petFails atomic.Int64 // in a row
 	last     atomic.Int64 // tick's beginning, of the boot-time clock
 	turning  atomic.Bool  // a tick is under way
+	report   atomic.Pointer[Report]
 
 	mu     sync.Mutex // of the calls below; the loop takes none
 	by     string     // who handed the deadline
@@ -111,6 +115,10 @@ func (g *Guard) Judge() (deadline int64) {
 func (g *Guard) Extend(deadline, timeout time.Duration, by string) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	return g.extend(deadline, timeout, by)
+}
+
+func (g *Guard) extend(deadline, timeout time.Duration, by string) error {
 	if g.ending {
 		return ErrEnding
 	}
@@ -197,6 +205,10 @@ func (g *Guard) end() bool {
 func (g *Guard) Disarm() error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	return g.disarm()
+}
+
+func (g *Guard) disarm() error {
 	old := g.deadline.Load()
 	if old == unarmed {
 		return nil
@@ -249,40 +261,13 @@ func (g *Guard) settled() error {
 func (g *Guard) Acknowledge() error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	return g.acknowledge()
+}
+
+func (g *Guard) acknowledge() error {
 	if g.opts.Action != ActionLog {
 		return ErrPassed
 	}
 	g.deadline.CompareAndSwap(passed, unarmed)
 	return nil
-}
-
-// State is what is so now.
-type State struct {
-	Armed    bool          `json:"armed"`
-	Passed   bool          `json:"passed"`
-	Deadline time.Duration `json:"deadline,omitempty"` // boot-time clock
-	By       string        `json:"by,omitempty"`       // incarnation that handed it
-	Action   string        `json:"action"`
-	Device   *Info         `json:"device,omitempty"` // nil: none is open
-	PetFails int           `json:"pet_fails,omitempty"`
-	Ticked   time.Duration `json:"ticked"` // when the loop turned last
-}
-
-// State tells what is so now.
-func (g *Guard) State() State {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	d := g.deadline.Load()
-	s := State{
-		Armed: d > 0, Passed: d == passed, Action: g.opts.Action, By: g.by,
-		PetFails: int(g.petFails.Load()), Ticked: time.Duration(g.last.Load()),
-	}
-	if d > 0 {
-		s.Deadline = time.Duration(d)
-	}
-	if p := g.device.Load(); p != nil {
-		info := p.info
-		s.Device = &info
-	}
-	return s
 }

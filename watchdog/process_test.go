@@ -31,6 +31,9 @@ func TestMain(m *testing.M) {
 	if socket := os.Getenv(socketEnv); socket != "" {
 		os.Exit(guarding(socket, os.Getenv(recordEnv)))
 	}
+	if len(os.Args) == 4 && os.Args[1] == started {
+		os.Exit(guarding(os.Args[2], os.Args[3]))
+	}
 	if lasts, err := time.ParseDuration(os.Getenv(latenessEnv)); err == nil {
 		late(lasts)
 		return
@@ -112,6 +115,16 @@ func (w *guarded) signal(s syscall.Signal) {
 	must(w.t, w.cmd.Process.Signal(s))
 }
 
+// stop makes a watchdog stand still. That it was told so does not mean that it does yet.
+func (w *guarded) stop(p *os.Process) {
+	w.t.Helper()
+	must(w.t, p.Signal(syscall.SIGSTOP))
+	w.until("it stands still", func() bool {
+		_, err := w.dial().State()
+		return errors.Is(err, os.ErrDeadlineExceeded)
+	})
+}
+
 // resets are when it would have ended the host.
 func (w *guarded) resets() []time.Duration {
 	w.t.Helper()
@@ -191,7 +204,7 @@ func TestAWatchdogThatIsStopped(t *testing.T) {
 	deadline := boottime.Now() + 5*time.Second
 	_, err := c.Extend(deadline, time.Second, "i1")
 	must(t, err)
-	w.signal(syscall.SIGSTOP)
+	w.stop(w.cmd.Process)
 	if _, err := c.Extend(boottime.Now()+time.Minute, time.Second, "i1"); err == nil || errors.Is(err, ErrPassed) {
 		t.Errorf("a watchdog that stands still answered: %v", err)
 	}
@@ -238,7 +251,7 @@ func TestAWatchdogThatIsToldToEnd(t *testing.T) {
 func TestOneWatchdog(t *testing.T) {
 	t.Parallel()
 	w := newGuarded(t)
-	if _, err := listen(t.Context(), w.socket); !errors.Is(err, ErrBusy) {
+	if _, err := claim(t.Context(), w.socket); !errors.Is(err, ErrBusy) {
 		t.Errorf("%v", err)
 	}
 	for path, want := range map[string]os.FileMode{w.socket: 0o600, filepath.Dir(w.socket): 0o700} {

@@ -13,7 +13,8 @@ import (
 // which the timings' margin covers.
 const tick = 50 * time.Millisecond
 
-// Report is what became of the process's own protection: "" each is well.
+// Report is what became of the process's own protection: "" each is well. State tells it
+// too.
 type Report struct {
 	Realtime string
 	Memory   string
@@ -22,7 +23,7 @@ type Report struct {
 // Run guards and answers at the socket until ctx has ended, no deadline is in force and no
 // device wants to be petted: whoever is armed is not ended by being asked to.
 func Run(ctx context.Context, socket string, o Options, report func(Report)) error {
-	l, err := listen(ctx, socket)
+	here, err := claim(ctx, socket)
 	if err != nil {
 		return err
 	}
@@ -56,17 +57,18 @@ func Run(ctx context.Context, socket string, o Options, report func(Report)) err
 	loop(func() { g.Judge() })
 	ready.Wait()
 	r.Realtime, _ = reported.Load().(string)
+	g.report.Store(&r)
 	report(r)
 	served := make(chan struct{})
 	go func() {
 		defer close(served)
-		g.serve(l)
+		g.serve(here.l)
 	}()
 	<-ctx.Done()
 	for !g.end() {
 		<-time.After(tick)
 	}
-	_ = l.Close() // and with it the file
+	here.leave()
 	<-served
 	stop.Store(true)
 	loops.Wait()

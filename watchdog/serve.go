@@ -2,14 +2,12 @@ package watchdog
 
 import (
 	"bufio"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"os"
-	"path/filepath"
 	"sync"
 	"time"
 )
@@ -28,6 +26,9 @@ type question struct {
 	Deadline time.Duration `json:"deadline,omitempty"`
 	Timeout  time.Duration `json:"timeout,omitempty"`
 	By       string        `json:"by,omitempty"`
+	// Until is when the asker gives up, of the boot-time clock: what is read later is not
+	// carried out, or it would undo what was asked since over another connection.
+	Until time.Duration `json:"until,omitempty"`
 }
 
 // answer is what it is told.
@@ -35,33 +36,6 @@ type answer struct {
 	Error  string `json:"error,omitempty"`
 	Passed bool   `json:"passed,omitempty"` // the error is ErrPassed
 	State  State  `json:"state"`
-}
-
-// ErrBusy: another watchdog answers at the socket already.
-var ErrBusy = errors.New("another watchdog runs already")
-
-// listen opens the socket: only this user's processes may use it.
-func listen(ctx context.Context, path string) (*net.UnixListener, error) {
-	if c, err := Dial(ctx, path); err == nil {
-		_ = c.Close()
-		return nil, fmt.Errorf("%w, at %s", ErrBusy, path)
-	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return nil, err
-	}
-	// What an earlier process left answers nobody.
-	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, err
-	}
-	l, err := (&net.ListenConfig{}).Listen(ctx, "unix", path)
-	if err != nil {
-		return nil, err
-	}
-	if err := os.Chmod(path, 0o600); err != nil {
-		_ = l.Close()
-		return nil, err
-	}
-	return l.(*net.UnixListener), nil
 }
 
 // serve answers until the listener is closed.
@@ -118,14 +92,22 @@ func (g *Guard) converse(c io.ReadWriter) {
 	}
 }
 
+// errLate is the answer to a question that nobody waits for.
+var errLate = errors.New("it was asked too long ago")
+
 func (g *Guard) ask(q question) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if q.Until > 0 && g.opts.Now() >= q.Until {
+		return errLate
+	}
 	switch q.Op {
 	case opExtend:
-		return g.Extend(q.Deadline, q.Timeout, q.By)
+		return g.extend(q.Deadline, q.Timeout, q.By)
 	case opDisarm:
-		return g.Disarm()
+		return g.disarm()
 	case opAcknowledge:
-		return g.Acknowledge()
+		return g.acknowledge()
 	case opState:
 		return nil
 	}

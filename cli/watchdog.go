@@ -1,0 +1,155 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/rs/zerolog"
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+
+	"github.com/hoster-ha/hoster-ha/config"
+	"github.com/hoster-ha/hoster-ha/lease/boottime"
+	"github.com/hoster-ha/hoster-ha/watchdog"
+)
+
+// What --device takes besides a path.
+const (
+	deviceAuto = "auto"
+	deviceNone = "none"
+)
+
+// fenceActions are what --fence-action takes, and what the watchdog does of it: it is the
+// daemon that stops VMs, and the deadline that it hands that leaves the time.
+var fenceActions = map[string]string{
+	"stop-then-reboot": watchdog.ActionReboot,
+	"reboot":           watchdog.ActionReboot,
+	"log":              watchdog.ActionLog,
+}
+
+// host is what the watchdog may do to the machine it runs on.
+type host struct {
+	// reset ends it, and able says why it cannot, "" if it can.
+	reset func()
+	able  string
+	// device opens a watchdog of the kernel; nil: none may be opened.
+	device func(path string, timeout time.Duration) (watchdog.Device, error)
+	first  string // the one to open where any will do
+}
+
+// thisHost is the machine itself.
+func thisHost() host {
+	r := watchdog.NewReset()
+	return host{reset: r.Now, able: r.Able(), device: watchdog.OpenDevice, first: watchdog.DefaultDevice}
+}
+
+// MainWithReset is Main with something else in place of a reset of the host, and without
+// any watchdog device. It is for tests that run the command line as a process: nothing in
+// a test may reboot the machine that it runs on, and no flag, variable or file of the
+// program may be what keeps it from that.
+func MainWithReset(ctx context.Context, args []string, stdout, stderr io.Writer, reset func()) int {
+	a := &app{stdout: stdout, stderr: stderr, open: openStore, host: func() host { return host{reset: reset} }}
+	return a.main(ctx, args)
+}
+
+// watchdogCommand is `hoster-ha watchdog`.
+func watchdogCommand(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "watchdog", Short: "Guard this host: reset it when a deadline passes that the daemon did not extend", Args: args(0, 0),
+		Long: `Runs the watchdog of this host, a process of its own beside the daemon. The daemon
+hands it deadlines over a socket; when one passes, the host is reset. Until the
+first one was handed nothing is armed. While one is in force the watchdog does not
+end by being asked to.
+
+` + exits(ExitOK, ExitFailed, ExitUsage, ExitName),
+	}
+	f := cmd.Flags()
+	config.HostFlags(f)
+	socket := f.String("socket", "", "where the daemon asks (default: watchdog.sock in --state-dir)")
+	device := f.String("device", deviceAuto, "watchdog of the kernel: auto (the first, if there is one), none, or its path")
+	action := f.String("fence-action", "stop-then-reboot", "when a deadline has passed: stop-then-reboot or reboot (the host is reset), or log (nothing is done)")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if a.host == nil {
+			return errors.New("this host may not be guarded from here")
+		}
+		does, ok := fenceActions[*action]
+		if !ok {
+			return usageError{fmt.Errorf("--fence-action %q: one of stop-then-reboot, reboot, log", *action)}
+		}
+		if *socket == "" {
+			*socket = filepath.Join(a.settings.StateDir, "watchdog.sock")
+		}
+		log, err := logger(a.stderr, a.settings)
+		if err != nil {
+			return usageError{err}
+		}
+		return a.guard(cmd.Context(), log, *socket, *device, does)
+	}
+	return cmd
+}
+
+// guard runs the watchdog until it is told to end, and may.
+func (a *app) guard(ctx context.Context, log zerolog.Logger, socket, device, action string) error {
+	h := a.host()
+	o := watchdog.Options{Action: action, Reset: h.reset, Now: boottime.Now, Version: Version, Able: h.able}
+	open, err := h.opens(device, log)
+	if err != nil {
+		return usageError{err}
+	}
+	o.Device = open
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	defer stop()
+	// It goes on where whoever reads its log has gone.
+	signal.Ignore(syscall.SIGPIPE)
+	err = watchdog.Run(ctx, socket, o, func(r watchdog.Report) {
+		log.Info().Str("socket", socket).Str("version", Version).Str("action", action).Int("pid", os.Getpid()).Msg("the watchdog runs")
+		for what, problem := range map[string]string{"reset": h.able, "realtime": r.Realtime, "memory": r.Memory} {
+			if problem != "" {
+				log.Warn().Str("what", what).Msg(problem)
+			}
+		}
+	})
+	if errors.Is(err, watchdog.ErrBusy) {
+		return exitError{ExitName, err}
+	}
+	return err
+}
+
+// opens is how the device is opened that was asked for; nil: there is none.
+func (h host) opens(device string, log zerolog.Logger) (func(time.Duration) (watchdog.Device, error), error) {
+	switch {
+	case device == deviceNone, device == deviceAuto && h.device == nil:
+		return nil, nil
+	case device != deviceAuto && !filepath.IsAbs(device):
+		return nil, fmt.Errorf("--device %q: one of auto, none, or an absolute path", device)
+	case h.device == nil:
+		return nil, fmt.Errorf("--device %s: no device may be opened from here", device)
+	case device != deviceAuto:
+		// Opening is what arms it, so this looks only.
+		if err := unix.Access(device, unix.W_OK); err != nil {
+			return nil, fmt.Errorf("--device %s: %w", device, err)
+		}
+		return func(timeout time.Duration) (watchdog.Device, error) { return h.device(device, timeout) }, nil
+	case unix.Access(h.first, unix.W_OK) != nil:
+		log.Warn().Msg("there is no watchdog device: what the silence of this host proves is nothing")
+		return nil, nil
+	}
+	var once sync.Once
+	return func(timeout time.Duration) (watchdog.Device, error) {
+		d, err := h.device(h.first, timeout)
+		if d == nil && err != nil {
+			// It was to be had if it could be; the deadline is guarded without.
+			once.Do(func() { log.Warn().Err(err).Msg("it is guarded without a watchdog device") })
+			return nil, nil
+		}
+		return d, err
+	}, nil
+}
