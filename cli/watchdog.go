@@ -18,6 +18,7 @@ import (
 
 	"github.com/hoster-ha/hoster-ha/config"
 	"github.com/hoster-ha/hoster-ha/lease/boottime"
+	"github.com/hoster-ha/hoster-ha/persistence/local"
 	"github.com/hoster-ha/hoster-ha/watchdog"
 )
 
@@ -43,12 +44,14 @@ type host struct {
 	// device opens a watchdog of the kernel; nil: none may be opened.
 	device func(path string, timeout time.Duration) (watchdog.Device, error)
 	first  string // the one to open where any will do
+	// console shows a text to whoever looks at the host's; nil: nobody does.
+	console func() (io.Writer, error)
 }
 
 // thisHost is the machine itself.
 func thisHost() host {
 	r := watchdog.NewReset()
-	return host{reset: r.Now, able: r.Able(), device: watchdog.OpenDevice, first: watchdog.DefaultDevice}
+	return host{reset: r.Now, able: r.Able(), device: watchdog.OpenDevice, first: watchdog.DefaultDevice, console: watchdog.OpenConsole}
 }
 
 // MainWithReset is Main with something else in place of a reset of the host, and without
@@ -105,6 +108,9 @@ func (a *app) guard(ctx context.Context, log zerolog.Logger, socket, device, act
 		return usageError{err}
 	}
 	o.Device = open
+	if o.Explain, err = a.explains(h, log); err != nil {
+		return err
+	}
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
 	// It goes on where whoever reads its log has gone.
@@ -121,6 +127,24 @@ func (a *app) guard(ctx context.Context, log zerolog.Logger, socket, device, act
 		return exitError{ExitName, err}
 	}
 	return err
+}
+
+// fenceFile is where a reset is explained, in the folder of --state-dir.
+const fenceFile = "fence.json"
+
+// explains is where a reset is explained before it comes.
+func (a *app) explains(h host, log zerolog.Logger) (watchdog.Explain, error) {
+	boot, err := local.BootID()
+	if err != nil {
+		return watchdog.Explain{}, err
+	}
+	e := watchdog.Explain{Path: filepath.Join(a.settings.StateDir, fenceFile), Boot: boot, Log: log}
+	if h.console != nil {
+		if e.Console, err = h.console(); err != nil {
+			log.Warn().Err(err).Msg("a reset is not explained on the console")
+		}
+	}
+	return e, nil
 }
 
 // opens is how the device is opened that was asked for; nil: there is none.

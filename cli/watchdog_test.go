@@ -109,8 +109,9 @@ func TestWatchdogCommand(t *testing.T) {
 // Where the action is to log nothing is done; and a second one finds the place taken.
 func TestWatchdogThatLogs(t *testing.T) {
 	t.Parallel()
-	socket := filepath.Join(t.TempDir(), "s")
-	g := guard(t, "--socket", socket, "--device", "none", "--fence-action", "log")
+	state := t.TempDir()
+	socket := filepath.Join(state, "s")
+	g := guard(t, "--state-dir", state, "--socket", socket, "--device", "none", "--fence-action", "log")
 	c := g.dial(socket)
 	_, err := c.Extend(boottime.Now()+100*time.Millisecond, time.Second, "i1")
 	must(t, err)
@@ -118,11 +119,15 @@ func TestWatchdogThatLogs(t *testing.T) {
 		s, err := c.State()
 		return err == nil && s.Passed && s.Action == watchdog.ActionLog
 	})
-	second := guard(t, "--socket", socket)
+	second := guard(t, "--state-dir", state, "--socket", socket)
 	<-second.done
 	if code := second.cmd.ProcessState.ExitCode(); code != ExitName || !strings.Contains(second.stderr.String(), "another watchdog runs already") {
 		t.Errorf("exit %d: %s", code, second.stderr.String())
 	}
+	g.until("it is told", func() bool {
+		f, err := watchdog.ReadFence(filepath.Join(state, fenceFile))
+		return err == nil && f.Passed && f.By == "i1"
+	})
 	_, err = c.Acknowledge()
 	must(t, err)
 	must(t, g.cmd.Process.Signal(syscall.SIGTERM))

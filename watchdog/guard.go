@@ -37,6 +37,8 @@ type Options struct {
 	// Version is this program's, and Able says why this process could not end the host,
 	// "" if it can: both are told to whoever asks.
 	Version, Able string
+	// Explain is where it is told that a reset comes; the zero value tells nobody.
+	Explain Explain
 }
 
 // The values of guard.deadline that are no times.
@@ -54,6 +56,7 @@ type Guard struct {
 	petFails atomic.Int64 // in a row
 	last     atomic.Int64 // tick's beginning, of the boot-time clock
 	turning  atomic.Bool  // a tick is under way
+	handed   atomic.Pointer[handing]
 	report   atomic.Pointer[Report]
 
 	mu     sync.Mutex // of the calls below; the loop takes none
@@ -140,6 +143,7 @@ func (g *Guard) extend(deadline, timeout time.Duration, by string) error {
 		return ErrPassed
 	}
 	g.by = by
+	g.handed.Store(&handing{by: by, at: g.opts.Now(), deadline: deadline})
 	return nil
 }
 

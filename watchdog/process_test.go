@@ -49,9 +49,17 @@ func guarding(socket, record string) int {
 		fmt.Println(err)
 		return 1
 	}
-	o := Options{Action: ActionReboot, Now: boottime.Now, Reset: func() {
-		_, _ = unix.Write(fd, fmt.Appendln(nil, int64(boottime.Now()))) // the parent sees whether it came
-	}}
+	said, err := os.OpenFile(record+".console", os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	o := Options{
+		Action: ActionReboot, Now: boottime.Now, Version: "test", Reset: func() {
+			_, _ = unix.Write(fd, fmt.Appendln(nil, int64(boottime.Now()))) // the parent sees whether it came
+		},
+		Explain: Explain{Path: record + ".fence", Boot: "this-boot", Console: said},
+	}
 	if err := Run(ctx, socket, o, func(r Report) { fmt.Printf("ready %+v\n", r) }); err != nil {
 		fmt.Println(err)
 		return 1

@@ -59,6 +59,11 @@ func Run(ctx context.Context, socket string, o Options, report func(Report)) err
 	r.Realtime, _ = reported.Load().(string)
 	g.report.Store(&r)
 	report(r)
+	over, told := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(told)
+		newExplainer(g).run(over)
+	}()
 	served := make(chan struct{})
 	go func() {
 		defer close(served)
@@ -70,6 +75,11 @@ func Run(ctx context.Context, socket string, o Options, report func(Report)) err
 	}
 	here.leave()
 	<-served
+	close(over)
+	select {
+	case <-told:
+	case <-time.After(2 * time.Second): // it may wait for a disk
+	}
 	stop.Store(true)
 	loops.Wait()
 	return nil

@@ -1,0 +1,6 @@
+package watchdog
+
+const (
+	consolePath   = "/dev/console"
+	consolePrefix = ""
+)
