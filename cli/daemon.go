@@ -37,7 +37,7 @@ func (a *app) daemon(ctx context.Context) error {
 	}
 	store, err := s.Store()
 	if err != nil {
-		return err
+		store = unopened{err}
 	}
 	defer func() { _ = persistence.Close(store) }() // nothing is lost with a connection
 	memory, err := local.OpenDir(s.StateDir)
@@ -50,6 +50,11 @@ func (a *app) daemon(ctx context.Context) error {
 		return err
 	}
 	cfg.Store, cfg.Memory = store, memory
+	end, err := a.guarded(&cfg, s)
+	if err != nil {
+		return err
+	}
+	defer end()
 	listener, err := api.Listen(ctx, s.Listen, !s.ListenGiven)
 	if err != nil {
 		return fmt.Errorf("--listen %s: %w", s.Listen, err)
@@ -112,7 +117,7 @@ func nodeConfig(s *config.Settings, log zerolog.Logger) (node.Config, error) {
 	cfg := node.Config{
 		Name: s.NodeName, Role: s.Role, Priority: s.Priority, StoreURL: address,
 		Timings: timings, TimingsGiven: s.TimingsGiven, Mode: s.Mode, Promotion: s.Promotion,
-		OnStop: s.Stop(), Join: s.Join, Debug: s.Debug, Expect: s.Expect, Grace: s.Grace,
+		OnStop: s.Stop(), GoingDown: goingDown, Join: s.Join, Debug: s.Debug, Expect: s.Expect, Grace: s.Grace,
 		URL: s.URL, Version: Version, Boot: boot, Log: log.With().Str("node", s.NodeName).Logger(),
 		Clock: node.Clock{Now: boottime.Now, Wall: time.Now},
 	}

@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"net"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -35,6 +36,9 @@ type Settings struct {
 	Promotion    string        `koanf:"promotion"`
 	Debug        bool          `koanf:"ha-debug"`
 	OnStop       string        `koanf:"on-stop"`
+	Watchdog     string        `koanf:"watchdog"`
+	FenceAction  string        `koanf:"fence-action"`
+	Accept       bool          `koanf:"accept-unproved"`
 	Expect       int           `koanf:"expect-nodes"`
 	Grace        time.Duration `koanf:"startup-grace"`
 	PidFile      string        `koanf:"pid-file"`
@@ -54,6 +58,15 @@ type Settings struct {
 
 // DefaultListen is where people and programs ask, on loopback.
 const DefaultListen = "127.0.0.1:3900"
+
+// What --watchdog takes besides the path of a device.
+const (
+	WatchdogAuto     = "auto"
+	WatchdogOff      = "off"
+	WatchdogProcess  = "process"
+	WatchdogDevice   = "device"
+	WatchdogRequired = "required"
+)
 
 // DefaultStateDir is the parent of the nodes' local memories.
 const DefaultStateDir = "/var/lib/hoster-ha"
@@ -122,12 +135,16 @@ func (s *Settings) Validate() error {
 		{"ha-mode", s.Mode, []string{node.ModeAuto, node.ModeMaster, node.ModeStandby, node.ModeHotStandby, node.ModeHotBackup, node.ModeDisabled}},
 		{"promotion", s.Promotion, []string{node.PromotionAutomatic, node.PromotionManual}},
 		{"on-stop", s.OnStop, []string{"", record.LeaveFreeze, record.LeaveMove, record.LeaveStop}},
+		{"fence-action", s.FenceAction, []string{node.FenceStop, node.FenceReboot, node.FenceLog}},
 		{"log-level", s.LogLevel, []string{"debug", "info", "warn", "error"}},
 		{"log-format", s.LogFormat, []string{"auto", "json", "console"}},
 	} {
 		if !slices.Contains(c.allowed, c.value) {
 			return fmt.Errorf("--%s %q: one of %s", c.flag, c.value, strings.Join(slices.DeleteFunc(c.allowed, func(a string) bool { return a == "" }), ", "))
 		}
+	}
+	if err := s.checkWatchdog(); err != nil {
+		return err
 	}
 	if s.Expect < 0 {
 		return fmt.Errorf("--expect-nodes %d: a number of nodes", s.Expect)
@@ -139,6 +156,21 @@ func (s *Settings) Validate() error {
 		return err
 	}
 	return s.checkSections()
+}
+
+func (s *Settings) checkWatchdog() error {
+	words := []string{WatchdogAuto, WatchdogOff, WatchdogProcess, WatchdogDevice, WatchdogRequired}
+	switch {
+	case !slices.Contains(words, s.Watchdog) && !filepath.IsAbs(s.Watchdog):
+		return fmt.Errorf("--watchdog %q: one of %s, or the path of a device", s.Watchdog, strings.Join(words, ", "))
+	case s.Accept && s.FenceAction == node.FenceLog:
+		return fmt.Errorf("--accept-unproved and --fence-action log: a host that is not ended cannot be taken for one that is")
+	case s.Accept && s.Watchdog == WatchdogOff:
+		return fmt.Errorf("--accept-unproved and --watchdog off: there is nothing to accept")
+	case s.Watchdog == WatchdogRequired && s.FenceAction == node.FenceLog:
+		return fmt.Errorf("--watchdog required and --fence-action log: nothing could ever start")
+	}
+	return nil
 }
 
 func (s *Settings) checkListen() error {

@@ -54,9 +54,10 @@ func (d *demo) spawn(ctx context.Context, what, logFile string, args ...string) 
 	return c, nil
 }
 
-// environment is this process's own without what would speak to a real daemon.
+// environment is this process's own without what would speak to a real daemon. Nothing
+// of the demo could end the machine that it is shown on.
 func environment() []string {
-	env := []string{"NO_COLOR=1"}
+	env := []string{"NO_COLOR=1", "HOSTER_HA_WATCHDOG=off"}
 next:
 	for _, e := range os.Environ() {
 		for _, prefix := range []string{"HOSTER_HA_", "NOTIFY_SOCKET=", "LISTEN_", "WATCHDOG_"} {

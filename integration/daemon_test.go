@@ -2,6 +2,7 @@ package integration
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"io"
@@ -19,6 +20,8 @@ import (
 type daemon struct {
 	tb     testing.TB
 	name   string
+	exe    string   // "": binary
+	env    []string // besides
 	args   []string
 	log    string
 	client *http.Client
@@ -47,7 +50,7 @@ func (d *daemon) launch() {
 		d.tb.Fatal(err)
 	}
 	d.frozen = false
-	d.proc = launch(d.tb, f, d.args...)
+	d.proc = launchAs(d.tb, cmp.Or(d.exe, binary), d.env, f, d.args...)
 }
 
 func (d *daemon) listens() {

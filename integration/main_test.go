@@ -17,8 +17,9 @@ import (
 	"github.com/hoster-ha/hoster-ha/integration/servers"
 )
 
-// binary is the program, built once a run.
-var binary string
+// binary is the program, built once a run, and guardedBinary the same but for what its
+// watchdog does in place of a reset.
+var binary, guardedBinary string
 
 // rootName is what every folder of demonstration VMs is called, so that the
 // janitor finds them.
@@ -49,13 +50,15 @@ func run(m *testing.M) (code int) {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	binary = filepath.Join(dir, "hoster-ha")
-	build := exec.CommandContext(context.Background(), "go", "build", "-trimpath", "-buildvcs=false",
-		"-o", binary, "github.com/hoster-ha/hoster-ha")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "build: %v\n%s", err, out)
-		return 1
+	binary, guardedBinary = filepath.Join(dir, "hoster-ha"), filepath.Join(dir, "guarded")
+	for _, name := range []string{"hoster-ha", "hoster-ha/integration/guarded"} {
+		build := exec.CommandContext(context.Background(), "go", "build", "-trimpath", "-buildvcs=false",
+			"-o", dir, "github.com/hoster-ha/"+name)
+		build.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := build.CombinedOutput(); err != nil {
+			fmt.Fprintf(os.Stderr, "build: %v\n%s", err, out)
+			return 1
+		}
 	}
 	go launches()
 	servers.VerifyMain(m,

@@ -32,8 +32,14 @@ type process struct {
 // launch starts the program; its output goes to a file.
 func launch(tb testing.TB, output *os.File, args ...string) *process {
 	tb.Helper()
-	cmd := exec.CommandContext(context.Background(), binary, args...)
-	cmd.Env = environment()
+	return launchAs(tb, binary, nil, output, args...)
+}
+
+// launchAs starts a program with some more environment.
+func launchAs(tb testing.TB, exe string, env []string, output *os.File, args ...string) *process {
+	tb.Helper()
+	cmd := exec.CommandContext(context.Background(), exe, args...)
+	cmd.Env = append(environment(), env...)
 	cmd.Stdout, cmd.Stderr = output, output
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	started := make(chan error)
@@ -49,9 +55,10 @@ func launch(tb testing.TB, output *os.File, args ...string) *process {
 	return p
 }
 
-// environment is this process's without settings of the program.
+// environment is this process's without settings of the program. No daemon here has a
+// watchdog that could end the machine.
 func environment() []string {
-	var env []string
+	env := []string{"HOSTER_HA_WATCHDOG=off"}
 	for _, v := range os.Environ() {
 		if !strings.HasPrefix(v, "HOSTER_HA_") && !strings.HasPrefix(v, "NOTIFY_SOCKET=") {
 			env = append(env, v)

@@ -28,6 +28,7 @@ type lab struct {
 	hosts       map[string]vm.Host
 	replicators map[string]*process
 	evidence    map[string]*records // what was read of each file
+	prepare     func(*daemon)       // before its first start; nil: as it is
 }
 
 // newLab makes hosts with their VMs, starts all, and arms the cluster. Where
@@ -41,6 +42,14 @@ func newLab(tb testing.TB, selfStop bool, vms map[string][]string, extra ...stri
 // newLabAt does so over the store at an address; "" is a folder of its own.
 func newLabAt(tb testing.TB, address string, selfStop bool, vms map[string][]string, extra ...string) *lab {
 	tb.Helper()
+	l := emptyLab(tb, address, extra...)
+	l.begin(selfStop, vms)
+	return l
+}
+
+// emptyLab has no hosts yet.
+func emptyLab(tb testing.TB, address string, extra ...string) *lab {
+	tb.Helper()
 	c := newCluster(tb, address, extra...)
 	l := &lab{
 		cluster: c, root: filepath.Join(c.dir, rootName), hosts: map[string]vm.Host{},
@@ -50,6 +59,13 @@ func newLabAt(tb testing.TB, address string, selfStop bool, vms map[string][]str
 		tb.Fatal(err)
 	}
 	tb.Cleanup(l.end)
+	return l
+}
+
+// begin makes its hosts with their VMs, starts all and arms the cluster.
+func (l *lab) begin(selfStop bool, vms map[string][]string) {
+	tb := l.tb
+	tb.Helper()
 	names := sortedKeys(vms)
 	for _, name := range names {
 		h, err := vm.NewHost(l.root, name)
@@ -60,7 +76,11 @@ func newLabAt(tb testing.TB, address string, selfStop bool, vms map[string][]str
 			tb.Fatal(err)
 		}
 		l.hosts[name] = h
-		l.add(name, "--config", l.config(name, selfStop)).start()
+		d := l.add(name, "--config", l.config(name, selfStop))
+		if l.prepare != nil {
+			l.prepare(d)
+		}
+		d.start()
 	}
 	for _, name := range names {
 		l.replicate(name)
@@ -69,7 +89,6 @@ func newLabAt(tb testing.TB, address string, selfStop bool, vms map[string][]str
 	l.settle()
 	l.op("arm")
 	l.await("every VM runs and is replicated", func() bool { return l.allRun() && l.replicated() })
-	return l
 }
 
 // config writes a host's configuration.

@@ -58,6 +58,9 @@ type Config struct {
 	Mode         string
 	Promotion    string
 	OnStop       string // record.LeaveFreeze, LeaveMove or LeaveStop
+	// GoingDown says whether this host is being shut down, and nothing could run on: then
+	// VMs are moved rather than left. nil: it never is.
+	GoingDown func() bool
 	Join         bool   // there must be a cluster
 	Debug        bool
 	Expect       int           // nodes that end the start-up grace; 0 is none

@@ -62,7 +62,7 @@ func (h *host) next(dated time.Duration, hb *record.Heartbeat, counted bool) (ne
 	if h.self == nil && h.dog == nil {
 		return 0, false, false
 	}
-	now, s := h.n.now(), h.n.ledger.Tail().State
+	now, s := h.n.now(), h.n.state()
 	me := s.Members[h.n.cfg.Name]
 	passed := h.bound() && now >= h.deadline
 	switch {
@@ -185,7 +185,7 @@ func (h *host) leaseLost(ctx context.Context, why string) {
 	doubt := h.n.getView().doubt()
 	h.mu.Lock()
 	h.acks = map[string]record.Ack{}
-	idle := !h.bound() || h.n.ledger.Tail().State.Debug || doubt != ""
+	idle := !h.bound() || h.n.state().Debug || doubt != ""
 	h.mu.Unlock()
 	if !idle {
 		h.stopAll(ctx, why)
@@ -198,7 +198,7 @@ func (h *host) stopAll(ctx context.Context, why string) {
 	defer h.mu.Unlock()
 	h.stopping, h.stills = true, 0
 	h.explain(why)
-	t := h.n.ledger.Tail().State.Timings
+	t := h.n.timings()
 	kill, end := h.deadline-t.Kill, h.deadline
 	if h.dog.atOnce() {
 		kill = end

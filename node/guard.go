@@ -67,7 +67,7 @@ func newGuard(g *Guard) (real, rehearsal *guard) {
 // rehearse hands deadlines to a watchdog that does nothing when one passes, and says what
 // another would have done.
 func (h *host) rehearse(dated time.Duration, hb *record.Heartbeat) {
-	s := h.n.ledger.Tail().State
+	s := h.n.state()
 	if h.rehearsal == nil {
 		return
 	}
@@ -175,7 +175,7 @@ func (h *host) patience(t record.Timings) time.Duration { return max(3*t.Interva
 func (h *host) unguarded(now time.Duration) string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	t := h.n.ledger.Tail().State.Timings
+	t := h.n.timings()
 	switch {
 	case h.dog == nil || !h.bound() || h.stopping:
 		return ""
@@ -235,7 +235,7 @@ func (h *host) inherit(ctx context.Context) error {
 		h.deadline, h.lowered, h.stopping = 1, false, true
 	case s.Armed && (h.self == nil || h.lowered || s.Deadline < h.deadline):
 		h.deadline, h.lowered = s.Deadline, false
-		h.weaken(h.dog.Unproved(s, h.n.ledger.Tail().State.Timings.Watchdog, h.n.now()))
+		h.weaken(h.dog.Unproved(s, h.n.state().Timings.Watchdog, h.n.now()))
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hoster-ha/hoster-ha/persistence"
 	"github.com/hoster-ha/hoster-ha/persistence/ledger"
 	"github.com/hoster-ha/hoster-ha/persistence/record"
 )
@@ -269,6 +270,39 @@ func TestLeavesDisarmed(t *testing.T) {
 		})
 	})
 }
+
+// TestStartsThatFail: a daemon that finds no store costs nothing while another may be in
+// time; then the VMs are stopped in order, and the host stays up.
+func TestStartsThatFail(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		k, a, _ := guardedTwo(w, FenceStop, hardware)
+		a.kill()
+		deadline := func() time.Duration { s, _ := k.State(); return s.Deadline }()
+		for w.now() < deadline {
+			r := k.daemon(a, k.with(FenceStop), func(c *Config) { c.Store = cutOff{} })
+			<-r.done
+			if on := w.runsOn("vm1"); w.now() < deadline-testTimings.StopGrace-testTimings.Kill && len(on) == 0 {
+				t.Fatalf("stopped %s before the deadline", deadline-w.now())
+			}
+			w.wait(testTimings.Interval)
+		}
+		if k.armed() || len(w.runsOn("vm1")) > 0 && w.runsOn("vm1")[0] == "a" {
+			t.Errorf("armed %t, vm1 runs on %v", k.armed(), w.runsOn("vm1"))
+		}
+		k.never()
+	})
+}
+
+// cutOff is a store that cannot be had.
+type cutOff struct{}
+
+func (cutOff) Get(context.Context, string) (persistence.Object, error) {
+	return persistence.Object{}, errNoStore
+}
+func (cutOff) Put(context.Context, string, []byte) error      { return errNoStore }
+func (cutOff) Create(context.Context, string, []byte) error   { return errNoStore }
+func (cutOff) Delete(context.Context, string) error           { return errNoStore }
+func (cutOff) List(context.Context, string) ([]string, error) { return nil, errNoStore }
 
 // TestReboot: nothing is stopped in order, the host ends at D.
 func TestReboot(t *testing.T) {

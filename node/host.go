@@ -214,7 +214,7 @@ func (h *host) query(ctx context.Context) bool {
 		listed[vm.Name] = true
 		still = still && (vm.State == record.VMStopped || !h.counts(vm.Name))
 	}
-	for vm := range h.n.ledger.Tail().State.VMs {
+	for vm := range h.n.state().VMs {
 		still = still && (listed[vm] || !h.vanished(vm))
 	}
 	if h.stills++; !still {
@@ -226,7 +226,7 @@ func (h *host) query(ctx context.Context) bool {
 // ours: the VM was enrolled here, or is a cluster's VM; what else runs on this
 // host is not touched.
 func (h *host) ours(vm string) bool {
-	v, known := h.n.ledger.Tail().State.VMs[vm]
+	v, known := h.n.state().VMs[vm]
 	_, unresolved := h.n.cfg.Memory.Unresolved()[vm]
 	return unresolved || h.n.cfg.Memory.Running(vm) > 0 || (known && v.Owner == h.n.cfg.Name)
 }
@@ -234,14 +234,14 @@ func (h *host) ours(vm string) bool {
 // counts: the VM must not run for this host to be verified stopped, whoever
 // started it.
 func (h *host) counts(vm string) bool {
-	_, known := h.n.ledger.Tail().State.VMs[vm]
+	_, known := h.n.state().VMs[vm]
 	return known || h.ours(vm)
 }
 
 // vanished: a VM that was started here under its present generation. One that
 // the driver does not list any more has not stopped for that.
 func (h *host) vanished(vm string) bool {
-	v := h.n.ledger.Tail().State.VMs[vm]
+	v := h.n.state().VMs[vm]
 	return v.Owner == h.n.cfg.Name && h.n.cfg.Memory.Running(vm) == v.Generation
 }
 

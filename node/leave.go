@@ -43,7 +43,11 @@ func (n *Node) leave(ctx context.Context) {
 
 // leaveVMs does with this host's VMs what Config.OnStop says.
 func (n *Node) leaveVMs(ctx context.Context, patience time.Duration) {
-	incarnation := n.getHolder().Incarnation()
+	incarnation, order := n.getHolder().Incarnation(), n.cfg.OnStop
+	if order == record.LeaveFreeze && n.cfg.GoingDown != nil && n.cfg.GoingDown() {
+		n.log.Info().Msg("this host is going down: its VMs are moved")
+		order = record.LeaveMove
+	}
 	left := func() string {
 		if m, ok := n.member(); ok && m.LeftBy == incarnation {
 			return m.Left
@@ -53,7 +57,7 @@ func (n *Node) leaveVMs(ctx context.Context, patience time.Duration) {
 	if m, ok := n.member(); ok && m.Admitted == incarnation {
 		r := &record.Request{
 			Cluster: n.cluster, ID: record.NewID(), Action: record.ActLeave, Node: n.cfg.Name,
-			Incarnation: incarnation, Leave: n.cfg.OnStop, By: "node " + n.cfg.Name, Time: n.cfg.Clock.Wall(),
+			Incarnation: incarnation, Leave: order, By: "node " + n.cfg.Name, Time: n.cfg.Clock.Wall(),
 		}
 		actx, cancel := context.WithTimeout(ctx, n.timings().Renew)
 		if err := n.ask(actx, r); err != nil {

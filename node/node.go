@@ -186,6 +186,14 @@ func (n *Node) inForce() record.InForce {
 	return record.InForce{Timings: n.cfg.Timings}
 }
 
+// state is that of the newest entry, an empty one before any was read.
+func (n *Node) state() ledger.State {
+	if tail := n.ledger.Tail(); tail.Entry != nil {
+		return tail.State
+	}
+	return ledger.State{}
+}
+
 func (n *Node) member() (ledger.Member, bool) {
 	tail := n.ledger.Tail()
 	if tail.Entry == nil {

@@ -31,7 +31,7 @@ func (h *host) stopBy(ctx context.Context, vm string, kill, end time.Duration) {
 // verifyStopped ends the stopping when nothing runs, by two fresh queries in a
 // row, and no start is unresolved.
 func (h *host) verifyStopped(ctx context.Context) {
-	f := h.n.ledger.Tail().State.Members[h.n.cfg.Name].Fence
+	f := h.n.state().Members[h.n.cfg.Name].Fence
 	h.mu.Lock()
 	kill := h.deadline
 	switch {

@@ -109,12 +109,7 @@ func (p *proc) guarded(kind string) *node.Guard {
 	case guardLog:
 		g.Action = node.FenceLog
 	case guardProcess:
-		g.Unproved = func(s watchdog.State, _, _ time.Duration) string {
-			if !s.Armed {
-				return "it is not armed"
-			}
-			return ""
-		}
+		g.Unproved = func(s watchdog.State, _, now time.Duration) string { return watchdog.Accepted(s, now) }
 	}
 	return g
 }

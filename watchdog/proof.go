@@ -38,10 +38,33 @@ func Unproved(s State, h Host, w, now time.Duration) string {
 		return "it is not armed"
 	case now-s.Ticked > stale:
 		return fmt.Sprintf("its loop has not turned for %s", now-s.Ticked)
+	}
+	return Hopeless(h)
+}
+
+// Hopeless says why no watchdog could prove anything of this host, "" if one may.
+func Hopeless(h Host) string {
+	switch {
 	case h.Guest != "":
 		return "this host is a guest, which can be paused: " + h.Guest
 	case h.Suspends != "":
 		return "this host can be suspended: " + h.Suspends
+	}
+	return ""
+}
+
+// Accepted says why a watchdog does not even do what it can, "" if it does: what is left
+// of Unproved where an operator vouches for the host.
+func Accepted(s State, now time.Duration) string {
+	switch {
+	case s.Action != ActionReboot:
+		return fmt.Sprintf("the fence action is %s", s.Action)
+	case s.Passed || !s.Armed || s.Deadline <= now:
+		return "it is not armed"
+	case now-s.Ticked > stale:
+		return fmt.Sprintf("its loop has not turned for %s", now-s.Ticked)
+	case s.Device == nil && s.Able != "":
+		return s.Able
 	}
 	return ""
 }
