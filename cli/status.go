@@ -107,6 +107,9 @@ func remarks(n clusterview.Member) string {
 	if n.Maintenance {
 		r = append(r, "maintenance")
 	}
+	if n.Unproved != "" {
+		r = append(r, "its silence proves nothing: "+n.Unproved)
+	}
 	if n.Problem != "" {
 		r = append(r, n.Problem)
 	}

@@ -61,15 +61,15 @@ type Config struct {
 	// GoingDown says whether this host is being shut down, and nothing could run on: then
 	// VMs are moved rather than left. nil: it never is.
 	GoingDown func() bool
-	Join         bool   // there must be a cluster
-	Debug        bool
-	Expect       int           // nodes that end the start-up grace; 0 is none
-	Grace        time.Duration // start-up grace
-	URL          string        // where people reach this node
-	Version      string
-	Boot         string // boot id
-	Log          zerolog.Logger
-	Clock        Clock
+	Join      bool // there must be a cluster
+	Debug     bool
+	Expect    int           // nodes that end the start-up grace; 0 is none
+	Grace     time.Duration // start-up grace
+	URL       string        // where people reach this node
+	Version   string
+	Boot      string // boot id
+	Log       zerolog.Logger
+	Clock     Clock
 }
 
 // DefaultGrace is how long members that were not seen yet may take to start.

@@ -2,11 +2,13 @@ package node
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/hoster-ha/hoster-ha/persistence"
 	"github.com/hoster-ha/hoster-ha/persistence/ledger"
+	"github.com/hoster-ha/hoster-ha/persistence/local"
 	"github.com/hoster-ha/hoster-ha/persistence/record"
 )
 
@@ -28,6 +30,33 @@ func TestArmedAtAdmission(t *testing.T) {
 		w.wait(5 * testTimings.Timeout)
 		k.never()
 		w.stays("vm1", "a")
+	})
+}
+
+// TestArmedBeforeTheFirstStart, too, where the cluster is armed long since and the watchdog
+// does not answer just then: the driver of these tests starts nothing before.
+func TestArmedBeforeTheFirstStart(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		w.host("b", true, "vm2")
+		b := w.start("b", nil)
+		w.one(b)
+		w.arm("vm2")
+		w.wait(testTimings.Timeout)
+		k := w.guarded(w.host("a", false, "vm1"), hardware)
+		a := k.daemon(nil, k.with(FenceStop))
+		w.until("a is about to be admitted", 3*testTimings.Timeout, func() bool { return a.getHolder() != nil })
+		k.mu.Lock()
+		k.absent = true
+		k.mu.Unlock()
+		k.kill()
+		w.until("vm1 is a's", testTimings.Timeout, func() bool { return w.tail().State.VMs["vm1"].Owner == "a" })
+		w.wait(2 * testTimings.Interval)
+		w.stays("vm1", "")
+		k.mu.Lock()
+		k.absent = false
+		k.mu.Unlock()
+		w.comes("vm1", "a", 2*testTimings.Timeout)
+		k.never()
 	})
 }
 
@@ -103,6 +132,21 @@ func TestDaemonDies(t *testing.T) {
 	}
 }
 
+// TestInheritedDeadline: a daemon that is back extends what its forerunner has handed
+// before anybody has admitted it, here for longer than that would have lasted.
+func TestInheritedDeadline(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		k, a, b := guardedTwo(w, FenceStop, hardware)
+		b.kill()
+		a.kill()
+		again := k.daemon(a, k.with(FenceStop))
+		w.one(again)
+		w.wait(testTimings.Timeout)
+		k.never()
+		w.stays("vm1", "a")
+	})
+}
+
 // TestWatchdogDies: it is started again before its device has counted down.
 func TestWatchdogDies(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
@@ -131,8 +175,8 @@ func TestWatchdogThatCannotBeStarted(t *testing.T) {
 		w.until("vm1 is stopped", testTimings.Timeout, func() bool { return len(w.runsOn("vm1")) == 0 })
 		w.wait(2 * testTimings.Timeout)
 		w.stays("vm1", "")
-		if !a.alarms("the watchdog does not answer") {
-			t.Errorf("%v", a.Alarms())
+		if l := a.cfg.Memory.Lost(); !a.alarms("the watchdog does not answer") || l == nil || !strings.Contains(l.Why, "does not answer") {
+			t.Errorf("%v, remembered: %+v", a.Alarms(), l)
 		}
 		k.mu.Lock()
 		k.absent = false
@@ -217,7 +261,13 @@ func TestPetsThatFail(t *testing.T) {
 		k.lazy = true
 		k.timer.Stop()
 		k.mu.Unlock()
-		w.until("the ledger says that it proves nothing", testTimings.Timeout, func() bool { return w.proof() == record.ProofNothing })
+		w.until("the ledger says that it proves nothing", testTimings.Timeout, func() bool {
+			over := w.proof() == record.ProofNothing
+			if !over && !k.armed() {
+				t.Fatal("disarmed, and the ledger says that its silence proves something")
+			}
+			return over
+		})
 		w.until("the watchdog is disarmed", testTimings.Timeout, func() bool { return !k.armed() })
 		k.mu.Lock()
 		k.lazy = false
@@ -303,6 +353,59 @@ func (cutOff) Put(context.Context, string, []byte) error      { return errNoStor
 func (cutOff) Create(context.Context, string, []byte) error   { return errNoStore }
 func (cutOff) Delete(context.Context, string) error           { return errNoStore }
 func (cutOff) List(context.Context, string) ([]string, error) { return nil, errNoStore }
+
+// TestOrphanedStart: one that an earlier process left under way may come up at any time;
+// where nothing is verified for that the host is ended.
+func TestOrphanedStart(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		k, a, _ := guardedTwo(w, FenceStop, hardware)
+		a.kill()
+		m, err := local.NewOn(a.memory, local.Host{Machine: "machine-a", Boot: "boot-a"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := m.Issued("vm1", 1); err != nil {
+			t.Fatal(err)
+		}
+		w.hosts["a"].crash() // it runs no more, and its start was issued
+		w.hosts["a"].startErr = errStubborn
+		again := k.daemon(a, k.with(FenceStop))
+		w.until("it has a lease", testTimings.Timeout, func() bool { _, held := again.Lease(); return held })
+		again.store.cut(errNoStore)
+		w.until("the host is ended", 2*testTimings.Timeout, func() bool { return len(k.all()) > 0 })
+	})
+}
+
+// TestShorterTimingsShortenTheWatchdogsDeadline: as those of VMs that stop themselves. None
+// of a's heartbeats is answered, so that the deadline it has is one of the long timings; it
+// says the short ones, and dies.
+func TestShorterTimingsShortenTheWatchdogsDeadline(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		k := w.guarded(w.host("a", false, "vm1"), hardware)
+		w.host("b", true)
+		b := w.start("b", nil, withLongTimings)
+		w.one(b)
+		a := k.daemon(nil, withLongTimings, k.with(FenceStop))
+		w.standby(a)
+		w.arm("vm1")
+		w.replicated(40, "vm1")
+		a.store.mu.Lock()
+		a.store.Store = &lossy{Store: w.store, lost: func(key string) bool { return key == record.HeartbeatKey("a") }}
+		a.store.mu.Unlock()
+		w.ask(record.Request{Action: record.ActFreeze})
+		w.until("a has read that it is frozen", 10*time.Second, reads(b, "a", w.frozenAt))
+		if ans := w.answer(w.ask(record.Request{Action: record.ActTimings, Timings: &testTimings})); !ans.OK {
+			t.Fatalf("answer: %+v", ans)
+		}
+		w.arm()
+		w.until("the silence of a proves", 10*time.Second, func() bool {
+			return says(b, "a", testTimings)() && w.proof() == record.ProofElapsed
+		})
+		w.stays("vm1", "a")
+		a.kill()
+		w.comes("vm1", "b", 3*testTimings.Timeout)
+	})
+}
 
 // TestReboot: nothing is stopped in order, the host ends at D.
 func TestReboot(t *testing.T) {

@@ -76,12 +76,13 @@ func (k *kennel) begin(action string) {
 		Reset:  func() { go k.reset() },
 	})
 	k.guard, k.ended = g, end
+	g.Tick()
 	go func() {
 		for {
 			select {
 			case <-end:
 				return
-			case <-time.After(50 * time.Millisecond):
+			case <-time.After(g.Rest()):
 			}
 			k.mu.Lock()
 			idle := k.stopped || k.guard != g

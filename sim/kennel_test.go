@@ -139,6 +139,7 @@ func (k *kennel) begin() {
 	}
 	g, end := watchdog.New(o), make(chan struct{})
 	k.guard, k.end = g, end
+	g.Tick()
 	go k.turn(g, end)
 }
 

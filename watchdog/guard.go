@@ -94,6 +94,17 @@ func (g *Guard) Tick() {
 	}
 }
 
+// Rest is how long the loop may sleep until its next turn: a moment, or less where the
+// deadline comes before.
+func (g *Guard) Rest() time.Duration {
+	const least = time.Millisecond
+	d := g.deadline.Load()
+	if d <= 0 {
+		return tick
+	}
+	return min(tick, max(time.Duration(d)-g.opts.Now(), least))
+}
+
 // Judge looks at the deadline alone, and resets the host if it has passed: a second
 // thread does that, for a device that does not answer a pet.
 func (g *Guard) Judge() (deadline int64) {

@@ -9,8 +9,7 @@ import (
 	"time"
 )
 
-// tick is how often the loop turns. A deadline is noticed that much too late at most,
-// which the timings' margin covers.
+// tick is how often the loop turns; at a deadline it turns besides.
 const tick = 50 * time.Millisecond
 
 // Report is what became of the process's own protection: "" each is well. State tells it
@@ -49,7 +48,7 @@ func Run(ctx context.Context, socket string, o Options, report func(Report)) err
 			ready.Done()
 			for !stop.Load() {
 				turn()
-				nap(tick)
+				nap(g.Rest())
 			}
 		})
 	}

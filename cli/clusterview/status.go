@@ -39,6 +39,7 @@ type Member struct {
 	// watching it; null where neither tells.
 	LeaseAge    *float64 `json:"lease_age_seconds"`
 	Proof       string   `json:"proof"`
+	Unproved    string   `json:"unproved,omitempty"` // why it proves nothing
 	URL         string   `json:"url"`
 	Incarnation string   `json:"incarnation"`
 	Heartbeat   uint64   `json:"heartbeat"`
@@ -128,6 +129,9 @@ func (v *View) member(n *Node, master string) Member {
 		// The weaker of what the node and the ledger declare.
 		if out.Admitted && hb.Proof == m.Proof {
 			out.Proof = hb.Proof
+		}
+		if out.Proof == record.ProofNothing {
+			out.Unproved = hb.Unproved
 		}
 	}
 	if m.Fence != nil {
