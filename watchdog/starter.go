@@ -101,8 +101,14 @@ func (s *starter) spawn() (*os.Process, error) {
 	})
 }
 
-// ofTheDaemon says whether a variable is the service manager's word to the daemon alone.
+// ofTheDaemon says whether a variable is for the daemon alone: the service manager's
+// words, and what opens its store.
 func ofTheDaemon(variable string) bool {
 	name, _, _ := strings.Cut(variable, "=")
-	return slices.Contains([]string{"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "INVOCATION_ID", "MAINPID"}, name)
+	for _, prefix := range []string{"LISTEN_", "WATCHDOG_", "AWS_", "MINIO_"} {
+		if strings.HasPrefix(name, prefix) {
+			return true
+		}
+	}
+	return slices.Contains([]string{"NOTIFY_SOCKET", "INVOCATION_ID", "MAINPID"}, name)
 }
