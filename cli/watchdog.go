@@ -43,7 +43,8 @@ type host struct {
 	able  string
 	// device opens a watchdog of the kernel; nil: none may be opened.
 	device func(path string, timeout time.Duration) (watchdog.Device, error)
-	first  string // the one to open where any will do
+	resume func(fd int, was watchdog.Info) watchdog.Device // one that is open already
+	first  string                                          // the one to open where any will do
 	// console shows a text to whoever looks at the host's; nil: nobody does.
 	console func() (io.Writer, error)
 }
@@ -51,7 +52,7 @@ type host struct {
 // thisHost is the machine itself.
 func thisHost() host {
 	r := watchdog.NewReset()
-	return host{reset: r.Now, able: r.Able(), device: watchdog.OpenDevice, first: watchdog.DefaultDevice, console: watchdog.OpenConsole}
+	return host{reset: r.Now, able: r.Able(), device: watchdog.OpenDevice, resume: watchdog.ResumeDevice, first: watchdog.DefaultDevice, console: watchdog.OpenConsole}
 }
 
 // MainWithReset is Main with something else in place of a reset of the host, and without
@@ -107,7 +108,7 @@ func (a *app) guard(ctx context.Context, log zerolog.Logger, socket, device, act
 	if err != nil {
 		return usageError{err}
 	}
-	o.Device = open
+	o.Device, o.Resume = open, h.resume
 	if o.Explain, err = a.explains(h, log); err != nil {
 		return err
 	}

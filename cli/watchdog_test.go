@@ -88,11 +88,17 @@ func TestWatchdogCommand(t *testing.T) {
 	state := t.TempDir()
 	g := guard(t, "--state-dir", state)
 	c := g.dial(filepath.Join(state, "watchdog.sock"))
-	deadline := boottime.Now() + time.Second
+	deadline := boottime.Now() + 5*time.Second
 	s, err := c.Extend(deadline, time.Second, "i1")
 	must(t, err)
 	if !s.Armed || s.Device != nil || s.PID != g.cmd.Process.Pid || s.Version != Version || s.Action != watchdog.ActionReboot {
 		t.Errorf("%+v", s)
+	}
+	// The same command line goes on in another program.
+	k := watchdog.NewKeeper(watchdog.KeeperConfig{Socket: filepath.Join(state, "watchdog.sock")})
+	defer k.Close()
+	if s, err = k.Upgrade(os.Args[0]); err != nil || s.PID != g.cmd.Process.Pid || s.Replaced != 1 || s.Deadline != deadline {
+		t.Errorf("%+v, %v", s, err)
 	}
 	must(t, g.cmd.Process.Signal(syscall.SIGTERM))
 	var at time.Duration

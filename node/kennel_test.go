@@ -259,3 +259,5 @@ func (k *kennel) daemon(memory *running, change ...func(*Config)) *running {
 func (w *world) proof() string { return w.tail().State.Members["a"].Proof }
 
 var hardware = watchdog.Info{Path: "/dev/watchdog0", Identity: "a device"}
+
+func (c *counter) FD() int { return -1 }

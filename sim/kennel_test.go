@@ -316,3 +316,5 @@ func checkGuard(kind string) error {
 	}
 	return nil
 }
+
+func (c *counter) FD() int { return -1 }

@@ -53,6 +53,20 @@ func (c *Client) Acknowledge() (State, error) {
 // State asks what is so.
 func (c *Client) State() (State, error) { return c.ask(question{Op: opState}, patience) }
 
+// Reexec lets the program at an absolute path take the watchdog's place, in its process
+// and with its deadline. Without an error the connection has ended, and another tells
+// whether it did. See Keeper.Upgrade.
+func (c *Client) Reexec(path string) error {
+	_, err := c.ask(question{Op: opReexec, Path: path}, preflight+2*patience)
+	if broken(err) {
+		return nil
+	}
+	if err == nil {
+		err = errors.New("watchdog: it did not replace its program, and does not say why")
+	}
+	return err
+}
+
 // refused is what the watchdog answered in place of doing what it was asked.
 type refused struct{ text string }
 

@@ -13,6 +13,8 @@ type Device interface {
 	// on.
 	Disarm() error
 	Info() Info
+	// FD is its open descriptor, for the program that replaces this one.
+	FD() int
 }
 
 // Info is what a device says of itself.

@@ -44,6 +44,19 @@ func OpenDevice(path string, timeout time.Duration) (Device, error) {
 	return d, nil
 }
 
+// ResumeDevice takes over a device that the program before has opened in this process.
+// It tells nothing of itself here: the timeout is what each pet sets anew, which State
+// says whether it took.
+func ResumeDevice(fd int, was Info) Device {
+	if was.Timeout < time.Second {
+		return nil
+	}
+	d := &freebsdDevice{fd: fd, is: was}
+	d.power.Store(int32(bits.Len64(uint64(was.Timeout)) - 1))
+	d.is.Timeout = 1 << d.power.Load()
+	return d
+}
+
 // SetTimeout implements Device.
 func (d *freebsdDevice) SetTimeout(timeout time.Duration) (time.Duration, error) {
 	if timeout < time.Second {
@@ -68,6 +81,9 @@ func (d *freebsdDevice) Pet() bool {
 
 // Info implements Device.
 func (d *freebsdDevice) Info() Info { return d.is }
+
+// FD implements Device.
+func (d *freebsdDevice) FD() int { return d.fd }
 
 // Disarm implements Device.
 func (d *freebsdDevice) Disarm() error {

@@ -67,7 +67,37 @@ func openDevice(s sys, path string, timeout time.Duration) (Device, error) {
 	return d, nil
 }
 
+// ResumeDevice takes over a device that the program before has opened in this process.
+// It is not petted by that, and what it does not answer any more counts against it.
+func ResumeDevice(fd int, was Info) Device { return resumeDevice(kernel{}, fd, was) }
+
+func resumeDevice(s sys, fd int, was Info) *linuxDevice {
+	d := &linuxDevice{sys: s, fd: fd, is: Info{Path: was.Path, Identity: was.Identity, Software: true, CloseStops: true}}
+	if d.identify() != nil {
+		d.is.NoWayOut = d.nowayout()
+		return d
+	}
+	if got, err := s.timeout(fd); err == nil {
+		d.is.Timeout = time.Second * time.Duration(got)
+	}
+	return d
+}
+
 func (d *linuxDevice) begin(timeout time.Duration) error {
+	if err := d.identify(); err != nil {
+		return err
+	}
+	if _, err := d.SetTimeout(timeout); err != nil {
+		return err
+	}
+	if !d.Pet() {
+		return fmt.Errorf("%w: %s does not take a pet", ErrDevice, d.is.Path)
+	}
+	return nil
+}
+
+// identify asks the device what it is.
+func (d *linuxDevice) identify() error {
 	info, err := d.sys.info(d.fd)
 	if err != nil {
 		return fmt.Errorf("%w: %s does not say what it is: %w", ErrDevice, d.is.Path, err)
@@ -76,12 +106,6 @@ func (d *linuxDevice) begin(timeout time.Duration) error {
 	d.is.Software = strings.Contains(strings.ToLower(d.is.Identity), "software") || strings.Contains(strings.ToLower(d.is.Identity), "softdog")
 	d.is.NoWayOut = d.nowayout()
 	d.is.CloseStops = !d.is.NoWayOut && info.Options&unix.WDIOF_MAGICCLOSE == 0
-	if _, err := d.SetTimeout(timeout); err != nil {
-		return err
-	}
-	if !d.Pet() {
-		return fmt.Errorf("%w: %s does not take a pet", ErrDevice, d.is.Path)
-	}
 	return nil
 }
 
@@ -117,6 +141,9 @@ func (d *linuxDevice) Pet() bool { return d.sys.keepalive(d.fd) == nil }
 
 // Info implements Device.
 func (d *linuxDevice) Info() Info { return d.is }
+
+// FD implements Device.
+func (d *linuxDevice) FD() int { return d.fd }
 
 // magic tells the device that the close after it is meant.
 var magic = []byte("V")

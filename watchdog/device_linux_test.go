@@ -157,3 +157,32 @@ func TestDeviceThatCannotBeLeft(t *testing.T) {
 		t.Errorf("%d pets in ten ticks, %d resets", pets, y.resets)
 	}
 }
+
+// A device that is taken over is asked what it is and is not petted; what it does not
+// answer counts against it.
+func TestResumeDevice(t *testing.T) {
+	was := Info{Path: DefaultDevice, Identity: "i6300ESB timer", Timeout: 5 * time.Second}
+	for fails, want := range map[string]Info{
+		"":     {Path: DefaultDevice, Identity: "iTCO_wdt", Timeout: 7 * time.Second},
+		"info": {Path: DefaultDevice, Identity: "i6300ESB timer", Software: true, CloseStops: true},
+		"get":  {Path: DefaultDevice, Identity: "iTCO_wdt"},
+	} {
+		k := hardware()
+		k.identity, k.gives = "iTCO_wdt", 7
+		k.fails[fails] = unix.EBADF
+		d := resumeDevice(k, 9, was)
+		if d.Info() != want || d.FD() != 9 {
+			t.Errorf("%q fails: %+v, %d", fails, d.Info(), d.FD())
+		}
+		if slices.Contains(k.did, "keepalive") || slices.Contains(k.did, "set") {
+			t.Errorf("%q", k.did)
+		}
+		armed := State{Armed: true, Deadline: 2, Action: ActionReboot, Device: &want}
+		if why := Unproved(armed, Host{}, 9*time.Second, 1); (why == "") != (fails == "") {
+			t.Errorf("%q fails: %q", fails, why)
+		}
+		if !d.Pet() || k.did[len(k.did)-1] != "keepalive" {
+			t.Errorf("%q", k.did)
+		}
+	}
+}

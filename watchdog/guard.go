@@ -29,6 +29,9 @@ type Options struct {
 	// longest that it may let pass after the last pet. One that comes with an error is
 	// petted for ever.
 	Device func(timeout time.Duration) (Device, error)
+	// Resume takes over the device that the program before had open in this process; nil
+	// is that nobody can pet it.
+	Resume func(fd int, was Info) Device
 	Action string
 	// Reset ends the host. It is called by the loops, again at each tick while it
 	// returns, also by two at once, and must not allocate.
@@ -62,6 +65,9 @@ type Guard struct {
 	mu     sync.Mutex // of the calls below; the loop takes none
 	by     string     // who handed the deadline
 	ending bool
+
+	replaced int                                          // programs of this process before
+	replace  func(path string, until time.Duration) error // by another program; nil: it cannot be
 }
 
 // petted is an open device, and whether it is petted without a deadline too: one that

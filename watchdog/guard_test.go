@@ -57,6 +57,8 @@ func (d *dog) Disarm() error {
 
 func (d *dog) Info() Info { return d.is }
 
+func (d *dog) FD() int { return -1 }
+
 // yard is a guard, its clock and its device.
 type yard struct {
 	*Guard

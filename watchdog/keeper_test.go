@@ -1,9 +1,11 @@
 package watchdog
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -150,6 +152,45 @@ func TestKeeperOfAWatchdogThatIsStopped(t *testing.T) {
 			t.Fatalf("%+v, %v", now, err)
 		}
 		<-time.After(5 * time.Millisecond)
+	}
+}
+
+// An answer that comes too late is not taken for that of the next question.
+func TestKeeperOfALateAnswer(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s")
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "unix", path)
+	must(t, err)
+	var talks sync.WaitGroup
+	late := make(chan struct{})
+	talks.Go(func() {
+		for _, by := range []string{"late", "right"} {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			talks.Go(func() {
+				defer c.Close()
+				for in := bufio.NewScanner(c); in.Scan(); {
+					if by == "late" {
+						<-late
+					}
+					fmt.Fprintf(c, `{"state":{"by":%q}}`+"\n", by)
+				}
+			})
+		}
+	})
+	t.Cleanup(func() {
+		_ = l.Close()
+		talks.Wait()
+	})
+	k := NewKeeper(KeeperConfig{Socket: path, Patience: 500 * time.Millisecond})
+	t.Cleanup(func() { _ = k.Close() })
+	if s, err := k.State(); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("%+v, %v", s, err)
+	}
+	close(late)
+	if s, err := k.State(); err != nil || s.By != "right" {
+		t.Errorf("%+v, %v", s, err)
 	}
 }
 

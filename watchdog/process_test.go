@@ -28,6 +28,9 @@ const (
 )
 
 func TestMain(m *testing.M) {
+	if len(os.Args) == 2 && os.Args[1] == "version" {
+		return // what a program is asked before it takes a watchdog's place
+	}
 	if socket := os.Getenv(socketEnv); socket != "" {
 		os.Exit(guarding(socket, os.Getenv(recordEnv)))
 	}
@@ -44,7 +47,8 @@ func TestMain(m *testing.M) {
 func guarding(socket, record string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
-	fd, err := unix.Open(record, unix.O_WRONLY|unix.O_CREAT|unix.O_APPEND, 0o600)
+	hesitate()
+	fd, err := unix.Open(record, unix.O_WRONLY|unix.O_CREAT|unix.O_APPEND|unix.O_CLOEXEC, 0o600)
 	if err != nil {
 		fmt.Println(err)
 		return 1
@@ -60,6 +64,9 @@ func guarding(socket, record string) int {
 		},
 		Explain: Explain{Path: record + ".fence", Boot: "this-boot", Console: said},
 	}
+	if path := os.Getenv(deviceEnv); path != "" {
+		o.Device, o.Resume = openFileDevice(path), resumeFileDevice
+	}
 	if err := Run(ctx, socket, o, func(r Report) { fmt.Printf("ready %+v\n", r) }); err != nil {
 		fmt.Println(err)
 		return 1
@@ -71,14 +78,15 @@ func guarding(socket, record string) int {
 type guarded struct {
 	t              testing.TB
 	socket, record string
+	env            []string
 	cmd            *exec.Cmd
 	done           chan struct{}
 }
 
-func newGuarded(t testing.TB) *guarded {
+func newGuarded(t testing.TB, env ...string) *guarded {
 	t.Helper()
 	dir := t.TempDir()
-	w := &guarded{t: t, socket: filepath.Join(dir, "run", "watchdog.sock"), record: filepath.Join(dir, "resets")}
+	w := &guarded{t: t, socket: filepath.Join(dir, "run", "watchdog.sock"), record: filepath.Join(dir, "resets"), env: env}
 	w.start()
 	return w
 }
@@ -87,6 +95,7 @@ func (w *guarded) start() {
 	w.t.Helper()
 	w.cmd = exec.CommandContext(context.Background(), os.Args[0])
 	w.cmd.Env = append(os.Environ(), socketEnv+"="+w.socket, recordEnv+"="+w.record, "GORACE=atexit_sleep_ms=0")
+	w.cmd.Env = append(w.cmd.Env, w.env...)
 	w.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	out, err := w.cmd.StdoutPipe()
 	must(w.t, err)

@@ -18,6 +18,7 @@ const (
 	opDisarm      = "disarm"
 	opAcknowledge = "acknowledge"
 	opState       = "state"
+	opReexec      = "reexec"
 )
 
 // question is what a daemon says.
@@ -26,6 +27,7 @@ type question struct {
 	Deadline time.Duration `json:"deadline,omitempty"`
 	Timeout  time.Duration `json:"timeout,omitempty"`
 	By       string        `json:"by,omitempty"`
+	Path     string        `json:"path,omitempty"` // of the program that is to go on
 	// Until is when the asker gives up, of the boot-time clock: what is read later is not
 	// carried out, or it would undo what was asked since over another connection.
 	Until time.Duration `json:"until,omitempty"`
@@ -96,6 +98,12 @@ func (g *Guard) converse(c io.ReadWriter) {
 var errLate = errors.New("it was asked too long ago")
 
 func (g *Guard) ask(q question) error {
+	if q.Op == opReexec {
+		if g.replace == nil {
+			return errors.New("it cannot be replaced")
+		}
+		return g.replace(q.Path, q.Until)
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if q.Until > 0 && g.opts.Now() >= q.Until {

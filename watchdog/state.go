@@ -20,6 +20,8 @@ type State struct {
 	// that knows nothing of the deadlines it has handed.
 	Version string `json:"version,omitempty"`
 	PID     int    `json:"pid"`
+	// Replaced is how often its program was replaced; the deadlines stayed.
+	Replaced int `json:"replaced,omitempty"`
 	// Able says why it could not end the host, Realtime and Memory what became of its
 	// protection: "" each is well.
 	Able     string `json:"able,omitempty"`
@@ -35,7 +37,7 @@ func (g *Guard) State() State {
 	s := State{
 		Armed: d > 0, Passed: d == passed, Action: g.opts.Action, By: g.by,
 		PetFails: int(g.petFails.Load()), Ticked: time.Duration(g.last.Load()),
-		Version: g.opts.Version, PID: os.Getpid(), Able: g.opts.Able,
+		Version: g.opts.Version, PID: os.Getpid(), Replaced: g.replaced, Able: g.opts.Able,
 	}
 	if d > 0 {
 		s.Deadline = time.Duration(d)
