@@ -9,12 +9,15 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/rs/zerolog"
+	"github.com/spf13/pflag"
 
 	"github.com/hoster-ha/hoster-ha/lease/boottime"
 	"github.com/hoster-ha/hoster-ha/watchdog"
@@ -209,5 +212,25 @@ func TestWatchdogDevices(t *testing.T) {
 	}
 	if open, err := (host{device: h.device, first: file + "0"}).opens(deviceAuto, log); open != nil || err != nil {
 		t.Errorf("any, and there is none: %v", err)
+	}
+}
+
+// Each flag of the command is described, and none that it does not have.
+func TestWatchdogIsDocumented(t *testing.T) {
+	text, err := os.ReadFile("../docs/commands.md")
+	must(t, err)
+	_, section, found := strings.Cut(string(text), "\n## watchdog\n")
+	if !found {
+		t.Fatal("there is no such section")
+	}
+	section, _, _ = strings.Cut(section, "\n## ")
+	var described, flags []string
+	for _, m := range regexp.MustCompile("`--([a-z-]+) [^`]*`").FindAllStringSubmatch(section, -1) {
+		described = append(described, m[1])
+	}
+	watchdogCommand(&app{}).LocalFlags().VisitAll(func(f *pflag.Flag) { flags = append(flags, f.Name) })
+	slices.Sort(described)
+	if !slices.Equal(described, flags) {
+		t.Errorf("%q are described, it has %q", described, flags)
 	}
 }

@@ -11,6 +11,11 @@
 // device's; State tells what was verified and never more, from what the device itself
 // has answered.
 //
+// One watchdog at a time has a socket. What is asked is carried out while it is waited for
+// or never. Another program that takes the process over goes on with the deadline, and
+// claims of it only what it has read back. A reset is explained before it comes, where
+// that can be written.
+//
 // Not promised: that a host without a device ends when its kernel hangs, or its
 // watchdog process is stopped; that a device which answers resets what it says. What
 // the silence of a host proves, Proof derives from State.

@@ -21,7 +21,7 @@ func (k *Keeper) Upgrade(path string) (State, error) {
 	if err != nil {
 		return State{}, err
 	}
-	defer c.Close()
+	defer func() { _ = c.Close() }() // what it was for is answered
 	before, err := c.State()
 	if err != nil {
 		return State{}, err
@@ -51,6 +51,6 @@ func (k *Keeper) look(ctx context.Context) (State, error) {
 	if err != nil {
 		return State{}, err
 	}
-	defer c.Close()
+	defer func() { _ = c.Close() }() // what it was for is answered
 	return c.State()
 }
