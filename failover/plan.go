@@ -53,6 +53,8 @@ type Output struct {
 	Release   bool
 	Successor string
 	Alarms    []string
+	// Would is what debug mode keeps from being done.
+	Would []Would
 	// Drop lists requests that were answered in an entry already.
 	Drop []string
 }
@@ -94,6 +96,8 @@ func Plan(in Input) Output {
 		p.progress()
 		p.place()
 		p.finish()
+	} else {
+		p.would()
 	}
 	if len(p.out.Why) == 0 {
 		p.out.State = nil

@@ -72,8 +72,9 @@ func world(t *rapid.T) *scene {
 	s.since[90] = time.Duration(die(t, "since the order", 2)) * time.Hour
 	for range die(t, "requests", 3) {
 		action := pick("action", record.ActLeave, record.ActPromote, record.ActDemote, record.ActConfirmFenced, record.ActConfirmFenced,
-			record.ActUnfence, record.ActForget, record.ActFreeze, record.ActArm)
+			record.ActUnfence, record.ActForget, record.ActFreeze, record.ActArm, record.ActDebug)
 		asks(action, pick("of", names...), func(r *failover.Asked) {
+			r.Debug = flag(2, "debug on")
 			r.Leave = pick("leave", record.LeaveFreeze, record.LeaveMove, record.LeaveStop)
 			if flag(4, "void") {
 				r.Void = "old"

@@ -98,6 +98,8 @@ func (p *plan) execute(r *record.Request) (string, error) {
 		return "the cluster is armed", nil
 	case record.ActTimings:
 		return p.timings(r)
+	case record.ActDebug:
+		return p.debug(r)
 	}
 	if !known {
 		return "", fmt.Errorf("no node %q in this cluster (its nodes: %s)", r.Node, some(sorted(p.s.Members)))
@@ -149,16 +151,24 @@ func (p *plan) timings(r *record.Request) (string, error) {
 	if err := lease.CheckTimings(*r.Timings); err != nil {
 		return "", err
 	}
-	for _, n := range sorted(p.s.Members) {
-		if k := p.node(n); k.Standing == lease.Alive && k.Last != nil && k.Last.LedgerSeq < p.s.FrozenAt {
-			return "", fmt.Errorf("%s has not read yet that the cluster is frozen; ask again", n)
-		}
+	if err := p.knowFrozen(); err != nil {
+		return "", err
 	}
 	if was := &p.Tail.State; p.s.Timings != *r.Timings {
 		// What was in force counts on for whoever was not seen to have read this.
 		p.s.Timings, p.s.TimingsSeq, p.s.TimingsBefore = *r.Timings, p.next(), was.Timings.Max(was.TimingsBefore)
 	}
 	return fmt.Sprintf("timeout %s, interval %s", r.Timings.Timeout, r.Timings.Interval), nil
+}
+
+// knowFrozen: every member that lives has read that the cluster is frozen.
+func (p *plan) knowFrozen() error {
+	for _, n := range sorted(p.s.Members) {
+		if k := p.node(n); k.Standing == lease.Alive && k.Last != nil && k.Last.LedgerSeq < p.s.FrozenAt {
+			return fmt.Errorf("%s has not read yet that the cluster is frozen; ask again", n)
+		}
+	}
+	return nil
 }
 
 // leave: a node stops by itself. What becomes of its VMs is written down before
@@ -179,7 +189,11 @@ func (p *plan) leave(r *record.Request, m ledger.Member) (string, error) {
 	}
 	how := r.Leave
 	switch how {
-	case record.LeaveFreeze, record.LeaveStop:
+	case record.LeaveFreeze:
+	case record.LeaveStop:
+		if p.s.Debug {
+			how = record.LeaveFreeze // nobody would stop them
+		}
 	case record.LeaveMove:
 		if p.s.Frozen || !p.s.Armed || p.s.Debug {
 			// Nothing moves now: the VMs run on, as a frozen cluster promises.

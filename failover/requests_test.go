@@ -42,6 +42,8 @@ func bound(machine, key string) change {
 	return member("b", func(m *ledger.Member) { m.Machine, m.Key = machine, key })
 }
 
+func debugs(on bool) func(r *asked) { return func(r *asked) { r.Debug = on } }
+
 func leaves(how string) func(r *asked) { return func(r *asked) { r.Leave = how } }
 
 func TestRequests(t *testing.T) {
@@ -99,6 +101,43 @@ func TestRequests(t *testing.T) {
 			name: "timings that do not fit", change: frozen, action: record.ActTimings, with: func(r *asked) { r.Timings = &tooShort },
 			text: "is more than the timeout 1m0s",
 		},
+		{
+			name: "debug mode while frozen", change: frozen, action: record.ActDebug, with: debugs(true), ok: true,
+			text: "after hoster-ha arm everything is logged and nothing done",
+			then: func(st *ledger.State) bool { return st.Debug && st.Frozen && len(st.Repair) == 0 },
+		},
+		{
+			name: "debug mode while not frozen", action: record.ActDebug, with: debugs(true),
+			text: "debug mode changes only while the cluster is frozen: hoster-ha freeze", then: func(st *ledger.State) bool { return !st.Debug },
+		},
+		{
+			name: "debug mode before all have read the freeze", action: record.ActDebug, with: debugs(true),
+			change: all(frozen, state(func(st *ledger.State) { st.FrozenAt = tailSeq }), node("b", func(k *lease.Node) { k.Last.LedgerSeq = tailSeq - 1 }),
+				node("c", func(k *lease.Node) { k.Last.LedgerSeq = tailSeq }), func(s *scene) { s.Own.LedgerSeq = tailSeq }),
+			text: "b has not read yet that the cluster is frozen; ask again",
+		},
+		{
+			name: "debug mode during a failover", change: all(frozen, stale("b"), fenced("b", "", "v")), action: record.ActDebug, with: debugs(true),
+			text: "a failover of b is under way",
+		},
+		{name: "debug mode again", change: debug, action: record.ActDebug, with: debugs(true), ok: true, text: "the cluster is in debug mode already"},
+		{name: "no debug mode again", action: record.ActDebug, with: debugs(false), ok: true, text: "the cluster is not in debug mode"},
+		{
+			name: "the end of debug mode while not frozen", change: debug, action: record.ActDebug, with: debugs(false),
+			text: "debug mode changes only while the cluster is frozen: hoster-ha freeze", then: func(st *ledger.State) bool { return st.Debug },
+		},
+		{
+			name: "the end of debug mode", change: all(frozen, debug, member("c", func(m *ledger.Member) { m.Role = ledger.RoleWitness })),
+			action: record.ActDebug, with: debugs(false), ok: true,
+			text: "debug mode is off; who runs a VM owns it, once all members have said what they run: hoster-ha arm",
+			then: func(st *ledger.State) bool {
+				return !st.Debug && st.RepairSeq == tailSeq+1 && cmp.Equal(st.Repair, map[string]bool{"a": true, "b": true})
+			},
+		},
+		{
+			name: "the end of debug mode with no VMs", change: all(frozen, debug, noVMs), action: record.ActDebug, with: debugs(false), ok: true,
+			text: "debug mode is off", then: func(st *ledger.State) bool { return !st.Debug && len(st.Repair) == 0 },
+		},
 		{name: "no timings", change: frozen, action: record.ActTimings, text: "no timings given"},
 
 		{name: "a node that is none", action: record.ActPriority, node: "x", text: `no node "x" in this cluster (its nodes: a, b, c)`},
@@ -134,6 +173,10 @@ func TestRequests(t *testing.T) {
 		},
 		{
 			name: "nothing moves in debug", change: debug, action: record.ActLeave, node: "b", with: leaves(record.LeaveMove), ok: true,
+			text: "b leaves: freeze", then: left(record.LeaveFreeze),
+		},
+		{
+			name: "nobody stops VMs in debug", change: debug, action: record.ActLeave, node: "b", with: leaves(record.LeaveStop), ok: true,
 			text: "b leaves: freeze", then: left(record.LeaveFreeze),
 		},
 		{name: "leave in no way that there is", action: record.ActLeave, node: "b", with: leaves("run"), text: `no way to leave is called "run"`},

@@ -249,7 +249,7 @@ func (n *Node) agree() error {
 			ErrSettings, n.cfg.Timings.Timeout, n.cfg.Timings.Interval, s.Timings.Timeout, s.Timings.Interval)
 	}
 	if n.cfg.Debug && !s.Debug {
-		return fmt.Errorf("%w: --ha-debug given, but the cluster was founded without it", ErrSettings)
+		return fmt.Errorf("%w: --ha-debug given, but the cluster was founded without it, or it was turned off; to turn it on: hoster-ha freeze, hoster-ha debug on", ErrSettings)
 	}
 	return nil
 }

@@ -20,6 +20,7 @@ const (
 	ActFreeze        = "freeze"
 	ActArm           = "arm"
 	ActTimings       = "timings"
+	ActDebug         = "debug"
 )
 
 // How a leaving node treats its VMs.
@@ -50,6 +51,7 @@ type Request struct {
 	Leave     string   `json:"leave,omitempty"`
 	Join      *Join    `json:"join,omitempty"`
 	Timings   *Timings `json:"timings,omitempty"`
+	Debug     bool     `json:"debug,omitempty"` // on; else off
 }
 
 // Join is what a node that is not a member yet tells of itself.
