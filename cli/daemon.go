@@ -22,6 +22,7 @@ import (
 	"github.com/hoster-ha/hoster-ha/node"
 	"github.com/hoster-ha/hoster-ha/persistence"
 	"github.com/hoster-ha/hoster-ha/persistence/local"
+	"github.com/hoster-ha/hoster-ha/report"
 	"github.com/hoster-ha/hoster-ha/vmctl/command"
 )
 
@@ -49,7 +50,7 @@ func (a *app) daemon(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	cfg.Store, cfg.Memory = store, memory
+	cfg.Store, cfg.Memory, cfg.Report = store, memory, report.In(s.StateDir)
 	end, err := a.guarded(&cfg, s)
 	if err != nil {
 		return err

@@ -238,6 +238,7 @@ func (n *Node) put(ctx context.Context, hb *record.Heartbeat) error {
 
 // note keeps what the beat came to, and says once when it begins to fail.
 func (n *Node) note(began, answered time.Duration, hb *record.Heartbeat, counted, unanswered bool, failed string, err error) {
+	n.recordBeat(began, answered, hb, counted, failed, err)
 	n.mu.Lock()
 	wasFailed := n.view.failed
 	n.view.failed = failed
@@ -278,6 +279,9 @@ func (n *Node) lost(ctx context.Context, old *lease.Holder, why string) error {
 		n.log.Warn().Str("incarnation", old.Incarnation()).Msgf("lease lost: %s; a new incarnation begins", why)
 	}
 	n.mu.Unlock()
+	if old.Held() {
+		n.report.rec.Lost(n.now(), n.cfg.Clock.Wall())
+	}
 	n.ledger.Abandon()
 	n.host.leaseLost(ctx, why)
 	if n.ledger.Tail().State.Debug && old.Held() {
@@ -327,6 +331,7 @@ func (n *Node) stranger(ctx context.Context) error {
 
 // publish hands what was found to the other loops.
 func (n *Node) publish() {
+	n.report.rec.Active(n.now())
 	n.mu.Lock()
 	// What was found without a lease decides nothing.
 	n.view.incarnation = ""

@@ -63,6 +63,7 @@ type Config struct {
 	GoingDown func() bool
 	Join      bool // there must be a cluster
 	Debug     bool
+	Report    ReportFile    // nil: what it records is kept nowhere
 	Expect    int           // nodes that end the start-up grace; 0 is none
 	Grace     time.Duration // start-up grace
 	URL       string        // where people reach this node

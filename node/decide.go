@@ -66,6 +66,7 @@ func (n *Node) decide(ctx context.Context) {
 		kick(n.kickBeat)
 		return
 	}
+	n.recordLag(n.ledger.Tail(), n.getView(), master)
 	if !master {
 		n.elect(ctx)
 		return
@@ -95,6 +96,7 @@ func (n *Node) plan(ctx context.Context) {
 		},
 	})
 	n.setAlarms("plan", out.Alarms)
+	n.recordWould(out.Would)
 	for _, id := range out.Drop {
 		if err := n.lanes.requests.Delete(ctx, record.RequestKey(id)); err == nil {
 			delete(n.asked, id)

@@ -80,6 +80,7 @@ func (n *Node) look(ctx context.Context, node string) error {
 	}
 	before := n.observer.Node(node).Standing
 	n.observer.Saw(node, r)
+	n.recordLook(node, r)
 	n.tell(node, before, n.observer.Node(node).Standing)
 	return nil
 }

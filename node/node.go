@@ -42,6 +42,8 @@ type Node struct {
 	// Owned by the decider.
 	decider
 
+	report reporting
+
 	kickBeat, kickDecide, kickHost chan struct{}
 
 	started time.Time
@@ -118,6 +120,7 @@ func New(cfg Config) *Node {
 		orders: map[uint64]time.Duration{}, notes: map[uint64]note{},
 	}
 	n.host = newHost(n)
+	n.report = newReporting(cfg)
 	return n
 }
 
@@ -134,6 +137,7 @@ func (n *Node) Run(ctx context.Context) error {
 		}
 		return err
 	}
+	n.beginReport()
 	// The loops outlive ctx until the node has left in order.
 	loops, stop := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer stop(nil)
@@ -141,6 +145,7 @@ func (n *Node) Run(ctx context.Context) error {
 	g.Go(func() error { return n.beats(loops) })
 	g.Go(func() error { return n.decides(loops) })
 	g.Go(func() error { return n.host.run(loops) })
+	g.Go(func() error { return n.saves(loops) })
 	g.Go(func() error {
 		select {
 		case <-ctx.Done():
@@ -154,6 +159,7 @@ func (n *Node) Run(ctx context.Context) error {
 	})
 	err := g.Wait()
 	n.host.wait()
+	n.endReport(ctx)
 	switch {
 	case errors.Is(err, errDone):
 		return nil
