@@ -106,7 +106,7 @@ func (r *Report) Seal() ([]byte, error) { return record.Seal(kind, r) }
 func (r *Report) clone() *Report {
 	c := *r
 	c.Peers, c.Events, c.Happened = maps.Clone(r.Peers), slices.Clone(r.Events), maps.Clone(r.Happened)
-	c.Replicas = make(map[string]map[string]Replica, len(r.Replicas))
+	c.Replicas = maps.Clone(r.Replicas)
 	for vm, on := range r.Replicas {
 		c.Replicas[vm] = maps.Clone(on)
 	}
