@@ -46,6 +46,7 @@ func (n *Node) beginReport() {
 		switch {
 		case err != nil:
 			n.log.Warn().Err(err).Msg("the debug report begins anew: the one before cannot be read")
+			before = nil
 		case before != nil && (before.Cluster != n.cluster || before.Node != n.cfg.Name):
 			n.log.Warn().Msgf("the debug report begins anew: the one before is of node %q of cluster %q", before.Node, before.Cluster)
 			before = nil
