@@ -18,6 +18,8 @@ func commands(a *app) []*cobra.Command {
 		forgetCommand(a),
 		freezeCommand(a),
 		armCommand(a),
+		debugCommand(a),
+		debugReportCommand(a),
 		timingsCommand(a),
 		timelineCommand(a),
 		doctorCommand(a),

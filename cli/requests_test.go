@@ -95,6 +95,8 @@ func TestRequests(t *testing.T) {
 		{[]string{"forget", "b"}, record.Request{Action: "forget", Node: "b", Incarnation: "b1"}},
 		{[]string{"freeze"}, record.Request{Action: "freeze"}},
 		{[]string{"arm"}, record.Request{Action: "arm"}},
+		{[]string{"debug", "on", "--why", "to see"}, record.Request{Action: "debug", Debug: true, Why: "to see"}},
+		{[]string{"debug", "off"}, record.Request{Action: "debug"}},
 		{[]string{"timings", "--set", "--timeout", "20s"}, record.Request{Action: "timings", Timings: timings(20*time.Second, time.Second)}},
 		{[]string{"timings", "--set", "--interval", "500ms"}, record.Request{Action: "timings", Timings: timings(30*time.Second, 500*time.Millisecond)}},
 	} {

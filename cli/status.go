@@ -53,7 +53,7 @@ func printStatus(w io.Writer, s *clusterview.Status) error {
 	}
 	fmt.Fprintf(w, "cluster %s: %s, epoch %d, ledger %d, %s\n", s.ClusterID, master, s.Epoch, s.LedgerSeq, strings.Join(mode, ", "))
 	if len(s.Repair) > 0 {
-		fmt.Fprintf(w, "the ledger was repaired; it waits for %s to report\n", strings.Join(s.Repair, ", "))
+		fmt.Fprintf(w, "after a repair of the ledger, or debug mode, it waits for %s to report\n", strings.Join(s.Repair, ", "))
 	}
 	fmt.Fprintln(w)
 	if err := printNodes(w, s.Nodes); err != nil {

@@ -186,7 +186,7 @@ func (p *plan) repair() {
 		p.because("%s has joined the repaired ledger", n)
 	}
 	if len(waiting) > 0 {
-		p.alarm("the ledger was repaired; no VM starts before these have reported: %s", some(waiting))
+		p.alarm("no VM starts before these have reported what they run: %s", some(waiting))
 		return
 	}
 	for _, vm := range sorted(p.s.VMs) {

@@ -44,8 +44,9 @@ type State struct {
 	// here.
 	Closed  bool   `json:"closed,omitempty"`
 	MovedTo string `json:"moved_to,omitempty"`
-	// Repair names the members that have not yet joined a repaired ledger and
-	// reported what they run; no VM starts before all have.
+	// Repair names the members that have not yet joined a repaired ledger, or one
+	// whose debug mode has ended, and reported what they run; no VM starts before all
+	// have.
 	Repair    map[string]bool     `json:"repair,omitempty"`
 	RepairSeq uint64              `json:"repair_seq,omitempty"`
 	Members   map[string]Member   `json:"members"`
