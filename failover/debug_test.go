@@ -34,7 +34,9 @@ func TestWouldHaveFailedOver(t *testing.T) {
 		{"one that owns nothing", all(debug, stale("b"), noVMs), []string{"b"}, []string{"v"}},
 		{
 			"one that runs nothing",
-			all(debug, stale("b"), inventory("b", func(inv *record.Inventory) { inv.VMs[0].State = record.VMStopped })), []string{"b"}, nil,
+			all(debug, stale("b"), inventory("b", func(inv *record.Inventory) { inv.VMs[0].State = record.VMStopped })),
+			[]string{"b"},
+			nil,
 		},
 		{"two", all(debug, stale("b"), stale("c")), []string{"b", "c"}, []string{"v"}},
 		{"one whose heartbeat stands still unread", all(debug, node("b", func(k *lease.Node) {

@@ -283,3 +283,33 @@ func TestDebugModeIsTurnedOnAndOff(t *testing.T) {
 		w.stays("vm3", "b")
 	})
 }
+
+// TestDebugKillsNothing: a VM that was moved away is started again by hand on its old
+// host. An armed cluster kills it there; in debug mode it is let be.
+func TestDebugKillsNothing(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		a, _ := two(w, false)
+		a.kill()
+		a = w.start("a", a.memory, func(c *Config) { c.OnStop = record.LeaveMove })
+		w.until("a is admitted", 20*time.Second, func() bool {
+			return a.State() != StateInitializing && w.tail().State.Members["a"].Admitted == a.cfg.Memory.Incarnation()
+		})
+		a.stop()
+		w.comes("vm1", "b", 10*time.Second)
+		w.start("a", a.memory)
+		w.until("a is admitted", 20*time.Second, func() bool { return w.tail().State.Members["a"].Left == "" })
+		w.ask(record.Request{Action: record.ActFreeze})
+		w.wait(3 * time.Second)
+		if ans := w.answer(w.ask(record.Request{Action: record.ActDebug, Debug: true})); !ans.OK {
+			t.Fatalf("%+v", ans)
+		}
+		w.ask(record.Request{Action: record.ActArm})
+		w.wait(3 * time.Second)
+		w.change(func() {
+			w.hosts["b"].vms["vm1"].running = false
+			w.hosts["a"].vms["vm1"].running = true
+		})
+		w.wait(2 * testTimings.Timeout)
+		w.stays("vm1", "a")
+	})
+}

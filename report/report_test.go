@@ -238,6 +238,25 @@ func TestLossWhilePaused(t *testing.T) {
 	}
 }
 
+// TestLate: what a beat waits for while this node looks at the others is not its
+// host's doing.
+func TestLate(t *testing.T) {
+	s := begin(nil)
+	for range 3 {
+		s.beat(900*ms, "")
+		s.goes(400 * ms)
+		s.Active(s.now)
+	}
+	if l := s.Report().Late; l.Worst != 0 || l.Total() != 2 {
+		t.Errorf("busy all the time, and late by %s of %d", l.Worst, l.Total())
+	}
+	s.goes(50 * ms)
+	s.beat(10*ms, "")
+	if l := s.Report().Late; l.Worst != 50*ms {
+		t.Errorf("late by %s", l.Worst)
+	}
+}
+
 func TestClockJumps(t *testing.T) {
 	s := begin(nil)
 	s.well(3)
@@ -253,6 +272,11 @@ func TestClockJumps(t *testing.T) {
 	}
 	if !near(r.Gap.Length, time.Second+10*ms) {
 		t.Errorf("a clock that was set made a gap: %+v", r.Gap)
+	}
+	// Between two times with a monotonic reading no jump could be seen.
+	s.Beat(report.Beat{Wall: time.Now(), Now: s.now, Timings: timings})
+	if to := s.Report().To; to != to.Round(0) {
+		t.Errorf("%v", to)
 	}
 }
 

@@ -85,7 +85,8 @@ func TestLags(t *testing.T) {
 		},
 		{"one snapshot tells no interval", map[string]report.Host{"a": host(epoch, "v", set(5))}, []report.Lag{{"v", "a", true, 5 * time.Second, 0}}},
 		{
-			"only the newest tell", map[string]report.Host{"a": host(epoch, "v", set(9000, 8000, 7000, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0))},
+			"only the newest tell",
+			map[string]report.Host{"a": host(epoch, "v", set(9000, 8000, 7000, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0))},
 			[]report.Lag{{"v", "a", true, 0, time.Second}},
 		},
 		{"a VM that runs nowhere", map[string]report.Host{"a": host(epoch, "", set(40, 30)), "b": host(epoch, "", set(40))}, nil},
