@@ -60,18 +60,12 @@ func (n *Node) beat(ctx context.Context) error {
 		}
 		holder = n.getHolder()
 	}
-	if why := n.host.unguarded(began); why != "" {
-		n.host.stopAll(ctx, why)
-		if holder.Held() && n.getView().doubt() == "" {
-			if err := n.lost(ctx, holder, why); err != nil {
-				return err
-			}
-			holder = n.getHolder()
-		}
-	}
 	deadline := n.timings().Renew
 	if until := holder.Until(); until != 0 {
 		deadline = until - began
+	}
+	if left, bound := n.host.leeway(began); bound {
+		deadline = min(deadline, max(left, n.timings().Interval))
 	}
 	bctx, cancel := context.WithTimeoutCause(ctx, deadline, errors.New("the renew deadline has passed"))
 	defer cancel()
@@ -111,6 +105,14 @@ func (n *Node) beat(ctx context.Context) error {
 	}
 	if ctx.Err() != nil {
 		return nil // this node has ended: what failed because of that is nobody's trouble
+	}
+	if why := n.host.unguarded(n.now()); why != "" {
+		n.host.stopAll(ctx, why)
+		if holder.Held() && failed == "" {
+			if err := n.lost(ctx, holder, why); err != nil {
+				return err
+			}
+		}
 	}
 	n.note(began, answered, hb, counted, putErr != nil, failed, errors.Join(tailErr, putErr))
 	n.lookAll(ctx)

@@ -182,10 +182,29 @@ func (h *host) unguarded(now time.Duration) string {
 	case h.dog.failed != 0 && now-h.dog.failed > h.patience(t):
 		h.weaken(h.dog.problem)
 		return h.dog.problem
-	case now >= h.deadline-h.span(t)+t.Renew:
+	case now >= h.overdue():
 		return fmt.Sprintf("no deadline was handed to the watchdog for %s", t.Renew)
 	}
 	return ""
+}
+
+// overdue is when what runs here has to begin to stop, unless a later deadline was handed
+// by then. The lock is held.
+func (h *host) overdue() time.Duration {
+	t := h.n.timings()
+	return h.deadline - h.span(t) + t.Renew
+}
+
+// leeway is how long a beat may take before what runs here has to begin to stop; false
+// where nothing has to. A daemon that has just started may find that the time is over, and
+// renews first.
+func (h *host) leeway(now time.Duration) (left time.Duration, bound bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.dog == nil || !h.bound() || h.stopping {
+		return 0, false
+	}
+	return h.overdue() - now, true
 }
 
 // lift disarms the watchdog once all is verified stopped; false: it is armed yet.

@@ -297,7 +297,10 @@ func TestDebugKillsNothing(t *testing.T) {
 		a.stop()
 		w.comes("vm1", "b", 10*time.Second)
 		w.start("a", a.memory)
-		w.until("a is admitted", 20*time.Second, func() bool { return w.tail().State.Members["a"].Left == "" })
+		w.until("a is admitted, and its move complete", 20*time.Second, func() bool {
+			s := w.tail().State
+			return s.Members["a"].Left == "" && len(s.Failovers) == 0
+		})
 		w.ask(record.Request{Action: record.ActFreeze})
 		w.wait(3 * time.Second)
 		if ans := w.answer(w.ask(record.Request{Action: record.ActDebug, Debug: true})); !ans.OK {

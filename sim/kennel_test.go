@@ -159,7 +159,7 @@ func (k *kennel) turn(g *watchdog.Guard, end chan struct{}) {
 		case s.Armed:
 			wait = min(wait, max(k.h.clock.until(s.Deadline), 0))
 		case s.Device == nil:
-			wait = time.Hour // it has nothing to do
+			wait = 2 * often // it has nothing to do
 		}
 		t := time.NewTimer(wait)
 		select {
