@@ -36,11 +36,28 @@ func newKept(t *testing.T, patience time.Duration) *kept {
 	dir := t.TempDir()
 	k := &kept{guarded: &guarded{t: t, socket: filepath.Join(dir, "s"), record: filepath.Join(dir, "resets")}, log: filepath.Join(dir, "log")}
 	k.Keeper = NewKeeper(KeeperConfig{Socket: k.socket, Command: []string{os.Args[0], started, k.socket, k.record}, Log: k.log, Patience: patience})
-	t.Cleanup(func() { _ = k.Close() })
+	var all []*os.Process // under the starter's lock
+	k.starts.seen = func(p *os.Process) {
+		k.starts.mu.Lock()
+		defer k.starts.mu.Unlock()
+		all = append(all, p)
+	}
+	t.Cleanup(func() {
+		must(t, k.Close())
+		k.until("no start is under way", func() bool {
+			k.starts.mu.Lock()
+			defer k.starts.mu.Unlock()
+			return !k.starts.under
+		})
+		// One that was started too, and had no place yet, would take that of the other.
+		for _, p := range all {
+			k.kill(p)
+		}
+	})
 	return k
 }
 
-// answers waits for a watchdog, which the end of the test ends.
+// answers waits for a watchdog.
 func (k *kept) answers() State {
 	k.t.Helper()
 	var s State
@@ -49,12 +66,9 @@ func (k *kept) answers() State {
 		s, err = k.State()
 		return err == nil
 	})
-	if k.process == nil || k.process.Pid != s.PID {
-		p, err := os.FindProcess(s.PID) // a handle of this very process
-		must(k.t, err)
-		k.process = p
-		k.t.Cleanup(func() { k.kill(p) })
-	}
+	p, err := os.FindProcess(s.PID) // a handle of this very process
+	must(k.t, err)
+	k.process = p
 	return s
 }
 

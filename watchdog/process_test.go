@@ -45,9 +45,9 @@ func TestMain(m *testing.M) {
 }
 
 func guarding(socket, record string) int {
+	hesitate() // before it has said which signals it takes
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
-	hesitate()
 	fd, err := unix.Open(record, unix.O_WRONLY|unix.O_CREAT|unix.O_APPEND|unix.O_CLOEXEC, 0o600)
 	if err != nil {
 		fmt.Println(err)

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -26,6 +25,8 @@ const preflight = 2 * time.Second
 // replacer lets another program take this one's place in the process, and with it the
 // deadline, the device, the socket and the lock. Nothing is let go of meanwhile: until the
 // next program turns its loop nobody pets the device, and nobody is told that it is armed.
+// A signal that ends a program by default ends the next one until it has said that it
+// takes it, whatever is blocked or ignored here: Go's runtime sees to that.
 type replacer struct {
 	g      *Guard
 	here   *place
@@ -109,10 +110,6 @@ func (r *replacer) exec(path string, by time.Duration) error {
 			return fmt.Errorf("descriptor %d: %w", fd, err)
 		}
 	}
-	// A signal to end would end the next program before it can see to it that none does.
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	defer holdSignals()()
 	err = unix.Exec(path, append([]string{path}, os.Args[1:]...), append(env, handoverEnv+"="+string(word)))
 	return fmt.Errorf("%s: %w", path, err)
 }

@@ -25,6 +25,9 @@ type starter struct {
 	under bool      // a start is under way
 	began time.Time // the last one
 	last  string    // what became of it
+
+	// seen is told of each process, for tests that have to end them all.
+	seen func(p *os.Process)
 }
 
 // start begins one unless it is too soon, and says how things stand.
@@ -58,6 +61,9 @@ func (s *starter) run() {
 		text = fmt.Sprintf("it cannot be started: %v", err)
 	} else {
 		text = fmt.Sprintf("it was started, as process %d", p.Pid)
+	}
+	if err == nil && s.seen != nil {
+		s.seen(p)
 	}
 	s.mu.Lock()
 	s.under, s.last = false, text

@@ -257,19 +257,23 @@ func TestUpgradeOfTheRest(t *testing.T) {
 	}
 }
 
-// Whoever tells it to end while it is replaced is heard by the next program: it ends when
-// it may and not before.
+// The program that has taken the place ends when it is told to and may, and not before;
+// one that was told so already is not replaced by one that was not.
 func TestAnUpgradeThatIsToldToEnd(t *testing.T) {
 	t.Parallel()
 	u := newUpgrade(t)
 	u.extend(time.Hour, "i1")
-	result := u.begins()
-	u.signal(syscall.SIGTERM)
 	u.goOn()
-	if s, err := result(); err != nil || !s.Armed {
-		t.Errorf("%+v, %v", s, err)
+	_, err := u.Upgrade(os.Args[0])
+	must(t, err)
+	u.signal(syscall.SIGTERM)
+	for range 20 {
+		if s, err := u.State(); err != nil || !s.Armed {
+			t.Fatalf("%+v, %v", s, err)
+		}
+		<-time.After(10 * time.Millisecond)
 	}
-	_, err := u.Disarm()
+	_, err = u.Disarm()
 	must(t, err)
 	u.until("it ends", u.ended)
 	if len(u.resets()) > 0 {
@@ -280,6 +284,15 @@ func TestAnUpgradeThatIsToldToEnd(t *testing.T) {
 	}
 	if u.says(atDisarmed) != 1 {
 		t.Error("its device counts on")
+	}
+	told := make(chan struct{})
+	close(told)
+	here, err := claim(t.Context(), u.socket)
+	must(t, err)
+	defer here.leave()
+	r := &replacer{g: newYard(nil).Guard, here: here, ending: told}
+	if err := r.exec(filepath.Join(t.TempDir(), "none"), 0); !errors.Is(err, ErrEnding) {
+		t.Errorf("%v", err)
 	}
 }
 
