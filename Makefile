@@ -4,7 +4,7 @@ GO            ?= go
 GOLANGCI_LINT ?= github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 PLATFORMS     := linux/amd64 linux/arm64 freebsd/amd64 freebsd/arm64
 
-.PHONY: build test servers lint vet-all bench soak rounds mutants model
+.PHONY: build test servers lint vet-all bench soak rounds pauses mutants model
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -o hoster-ha .
@@ -54,3 +54,8 @@ soak:
 # masters with VMs, judged by the ledger and by the VMs' own records.
 rounds:
 	$(GO) test -run '^$$' -bench '^BenchmarkHundredRounds$$' -benchtime 1x -timeout 60m ./integration
+
+# Daemons under a watchdog, stopped for about as long as their deadline lasts,
+# HOSTER_HA_ROUNDS (1,000) times.
+pauses:
+	$(GO) test -run '^$$' -bench '^BenchmarkPausesRoundTheDeadline$$' -benchtime 1x -timeout 180m ./integration

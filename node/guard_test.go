@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 	"github.com/hoster-ha/hoster-ha/persistence/ledger"
 	"github.com/hoster-ha/hoster-ha/persistence/local"
 	"github.com/hoster-ha/hoster-ha/persistence/record"
+	"github.com/hoster-ha/hoster-ha/vmctl"
 )
 
 // never checks that the watchdog has not ended the host.
@@ -78,6 +80,71 @@ func TestStopThenDisarm(t *testing.T) {
 		k.never()
 		w.stays("vm1", "b")
 	})
+}
+
+// TestHungStoreStopsInTime: beats hang until the lease is over, and then for as long as
+// another has; what is stopped is verified all the same before the deadline.
+func TestHungStoreStopsInTime(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		k, a, _ := guardedTwo(w, FenceStop, hardware)
+		release := a.store.hungUp()
+		w.until("vm1 is stopped, and nothing armed", testTimings.Stopped()+testTimings.Interval, func() bool {
+			return len(w.runsOn("vm1")) == 0 && !k.armed()
+		})
+		w.comes("vm1", "b", 2*testTimings.Timeout)
+		release()
+		w.wait(2 * testTimings.Timeout)
+		k.never()
+		w.stays("vm1", "b")
+	})
+}
+
+// deaf answers no question any more, whoever asks.
+type deaf struct {
+	checked
+	hangs *atomic.Bool
+	end   chan struct{}
+}
+
+func (d deaf) List(ctx context.Context) ([]vmctl.VM, error) {
+	if d.hangs.Load() {
+		<-d.end
+	}
+	return d.checked.List(ctx)
+}
+
+// TestDeadlockWhileHeartbeatsGoOn: the host's loop stands still, and the lease is held by
+// beats that know nothing of it. When the lease is lost nothing is verified, and the host
+// is ended.
+func TestDeadlockWhileHeartbeatsGoOn(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		hangs, end := new(atomic.Bool), make(chan struct{})
+		k, a, _ := guardedTwo(w, FenceStop, hardware, func(c *Config) { c.Driver = deaf{c.Driver.(checked), hangs, end} })
+		defer close(end)
+		hangs.Store(true)
+		w.wait(3 * testTimings.Timeout)
+		if _, held := a.Lease(); !held {
+			t.Fatal("its heartbeats do not go on")
+		}
+		k.never()
+		a.store.cut(errNoStore)
+		w.until("the host is ended", testTimings.Timeout, func() bool { return len(k.all()) > 0 })
+		w.comes("vm1", "b", testTimings.Timeout)
+	})
+}
+
+// TestGoingDown: a host that is shut down moves its VMs, where a daemon that is told to
+// stop would leave them running.
+func TestGoingDown(t *testing.T) {
+	for down, want := range map[bool]string{false: "a", true: "b"} {
+		bubble(t, func(t *testing.T, w *world) {
+			k, a, _ := guardedTwo(w, FenceStop, hardware, func(c *Config) { c.GoingDown = func() bool { return down } })
+			a.stop()
+			w.comes("vm1", want, testTimings.Timeout)
+			w.wait(testTimings.Timeout)
+			k.never()
+		})
+	}
 }
 
 // stuck neither stops nor kills what it runs.

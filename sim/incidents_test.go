@@ -82,6 +82,20 @@ var incidents = []struct {
 			g.add(at+25*time.Second, "start %s", h.name)
 		}
 	}},
+	{4, func(g *generator, at time.Duration, h spec) { // what runs there does not stop, when it has to
+		if h.guard == "" {
+			return
+		}
+		g.add(at, "fault %s stop-fail for=40s", h.name)
+		g.add(at, "fault %s kill-fail for=40s", h.name)
+		if g.chance(0.5) {
+			g.add(at+time.Second, "fault %s outage for=%s", h.name, g.lasts())
+			return
+		}
+		g.add(at, "set %s onstop=%s", h.name, pick(g, "move", "stop"))
+		g.add(at+time.Second, "stop %s", h.name)
+		g.add(at+40*time.Second, "start %s", h.name)
+	}},
 	{8, func(g *generator, at time.Duration, h spec) { // in order
 		g.add(at, "set %s onstop=%s", h.name, pick(g, "freeze", "move", "stop"))
 		g.add(at, "stop %s", h.name)

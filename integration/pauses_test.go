@@ -1,0 +1,80 @@
+package integration
+
+import (
+	"math/rand/v2"
+	"testing"
+	"time"
+)
+
+// A daemon that stands still for about as long as its deadline lasts, again and again: at
+// whatever instant it goes on, nothing runs twice, and nothing starts under a lease that
+// was lost. What the watchdog of such a host ended is started again.
+func TestPausesRoundTheDeadline(t *testing.T) {
+	t.Parallel()
+	l := newGuardedLab(t)
+	rnd := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 0))
+	const rounds = 4
+	for range rounds {
+		l.pauseOwner(rnd)
+	}
+}
+
+// BenchmarkPausesRoundTheDeadline is the same HOSTER_HA_ROUNDS times (1,000).
+func BenchmarkPausesRoundTheDeadline(b *testing.B) {
+	rounds, seed := number(b, envRounds, 1000), number(b, envSeed, int(time.Now().UnixNano()))
+	say(b, "%d rounds, %s=%d", rounds, envSeed, seed)
+	rnd := rand.New(rand.NewPCG(uint64(seed), 0))
+	l := newGuardedLab(b)
+	began := time.Now()
+	for i := range rounds {
+		l.pauseOwner(rnd)
+		if i%10 == 9 {
+			say(b, "%d rounds in %s, %d hosts ended, epoch %d", i+1, time.Since(began).Round(time.Second),
+				len(l.resets("a"))+len(l.resets("b")), l.tail().Epoch)
+		}
+	}
+	metric(b, "ns/op", 0)
+	metric(b, "rounds", float64(rounds))
+	metric(b, "hosts-ended", float64(len(l.resets("a"))+len(l.resets("b"))))
+	metric(b, "double-holders", float64(len(l.faults())))
+	metric(b, "VM-faults", float64(len(l.vmFaults())))
+}
+
+// pauseOwner stops the daemon of the host that runs vm1 for a while that ends about when
+// its lease does, or its deadline, and brings all back.
+func (l *guardedLab) pauseOwner(rnd *rand.Rand) {
+	l.tb.Helper()
+	l.turn()
+	l.await("vm1 runs and is replicated, and its host's silence proves that it ends", func() bool {
+		v, known := l.tail().State.VMs["vm1"]
+		if !known || !l.allRun() || !l.replicated() {
+			return false
+		}
+		s, ok := l.guard(v.Owner)
+		return ok && s.Armed && l.tail().State.Members[v.Owner].Proof == "elapsed"
+	})
+	owner := l.daemons[0]
+	if l.tail().State.VMs["vm1"].Owner == "b" {
+		owner = l.daemons[1]
+	}
+	t := labTimings(l.tb)
+	edge := []time.Duration{t.Renew, t.Renew + t.StopGrace, t.Stopped(), t.Timeout}[rnd.IntN(4)]
+	ended := len(l.resets(owner.name))
+	owner.freeze()
+	pause(edge + time.Duration(rnd.Int64N(int64(4*interval))) - 2*interval)
+	if owner.proc.ended() {
+		owner.frozen = false
+	} else {
+		owner.thaw()
+	}
+	l.await("the host is ended, or its daemon goes on", func() bool {
+		if len(l.resets(owner.name)) > ended && owner.proc.ended() {
+			return true
+		}
+		s, ok := l.guard(owner.name)
+		return ok && s.Armed && s.Deadline > 0 && !owner.proc.ended() && owner.state() != "" && owner.state() != "ISOLATED"
+	})
+	if owner.proc.ended() {
+		owner.start()
+	}
+}
