@@ -112,7 +112,9 @@ func (l *guardedLab) life() string {
 		l.tb.Fatalf("vm1 runs and has left no evidence: %v", err)
 	}
 	// Their names end in a ULID each.
-	return slices.MaxFunc(lives, func(x, y string) int { return strings.Compare(x[strings.LastIndex(x, "-"):], y[strings.LastIndex(y, "-"):]) })
+	return slices.MaxFunc(lives, func(x, y string) int {
+		return strings.Compare(x[strings.LastIndex(x, "-"):], y[strings.LastIndex(y, "-"):])
+	})
 }
 
 // labTimings are those of the cluster.
