@@ -25,6 +25,9 @@ type handover struct {
 	Handed   time.Duration `json:"handed,omitempty"` // when the last one was
 	Last     time.Duration `json:"last,omitempty"`   // the last one
 	Replaced int           `json:"replaced,omitempty"`
+	// Action is what was promised for the deadline. The next program may find another one
+	// in its settings; "" is of one that did not say.
+	Action string `json:"action,omitempty"`
 
 	Listener int       `json:"listener"`
 	Lock     int       `json:"lock"`
@@ -73,6 +76,9 @@ func decodeHandover(data []byte) (*handover, error) {
 	if h.Deadline < passed || h.Handed < 0 || h.Last < 0 || h.Replaced < 0 || (h.Deadline > 0 && time.Duration(h.Deadline) != h.Last) {
 		return nil, errors.New("its times contradict each other")
 	}
+	if h.Action != "" && h.Action != ActionReboot && h.Action != ActionLog {
+		return nil, fmt.Errorf("the action %q is not known", h.Action)
+	}
 	seen := map[int]bool{0: true, 1: true, 2: true}
 	for _, fd := range h.descriptors() {
 		if fd < 0 || seen[fd] {
@@ -103,7 +109,7 @@ func inheritable(fd int, yes bool) error {
 
 // leaves is what this guard leaves to the next program; mu is held.
 func (g *Guard) leaves(here *place) (*handover, error) {
-	h := &handover{PID: os.Getpid(), Deadline: g.deadline.Load(), By: g.by, Replaced: g.replaced, Lock: here.lock}
+	h := &handover{PID: os.Getpid(), Deadline: g.deadline.Load(), By: g.by, Replaced: g.replaced, Action: g.opts.Action, Lock: here.lock}
 	if last := g.handed.Load(); last != nil {
 		h.Handed, h.Last = last.at, last.deadline
 	}
@@ -123,12 +129,15 @@ func (g *Guard) leaves(here *place) (*handover, error) {
 	return h, nil
 }
 
-// resume goes on where the program before has left off. The deadline first: whatever
-// else fails, it is guarded.
+// resume goes on where the program before has left off, before any loop turns. The
+// deadline first: whatever else fails, it is guarded.
 func (g *Guard) resume(h *handover) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.by, g.replaced = h.By, h.Replaced+1
+	if h.Action != "" {
+		g.opts.Action = h.Action
+	}
 	if h.Last > 0 {
 		g.handed.Store(&handing{by: h.By, at: h.Handed, deadline: h.Last})
 	}

@@ -21,12 +21,20 @@ type place struct {
 	lock int
 }
 
+// CheckSocket says why a watchdog could not answer at a path, nil if it may.
+func CheckSocket(path string) error {
+	if most := len(unix.RawSockaddrUnix{}.Path) - 1; len(path) > most {
+		return fmt.Errorf("%s: the path of a socket has %d characters at most", path, most)
+	}
+	return nil
+}
+
 // claim takes the place. Of several that claim it at once one has it, for as long as its
 // process lives: the lock is the kernel's, and the file stays, since whoever removed it
 // could remove the next one's.
 func claim(ctx context.Context, path string) (*place, error) {
-	if most := len(unix.RawSockaddrUnix{}.Path) - 1; len(path) > most {
-		return nil, fmt.Errorf("%s: the path of a socket has %d characters at most", path, most)
+	if err := CheckSocket(path); err != nil {
+		return nil, err
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, err

@@ -412,6 +412,29 @@ func TestAnUpgradeWithoutAPlace(t *testing.T) {
 	}
 }
 
+// What was promised for a deadline stays, whatever the next program finds in its settings:
+// others judge by it until they have heard otherwise.
+func TestAnUpgradeKeepsTheAction(t *testing.T) {
+	here, err := claim(t.Context(), filepath.Join(t.TempDir(), "s"))
+	must(t, err)
+	defer here.leave()
+	for _, action := range []string{ActionReboot, ActionLog} {
+		before := New(Options{Action: action, Now: boottime.Now})
+		h, err := before.leaves(here)
+		must(t, err)
+		for _, own := range []string{ActionReboot, ActionLog} {
+			next := New(Options{Action: own, Now: boottime.Now})
+			next.resume(h)
+			if got := next.State().Action; got != action {
+				t.Errorf("%s, and by its own settings %s: %s", action, own, got)
+			}
+		}
+	}
+	if _, err := decodeHandover([]byte(`{"pid":1,"listener":3,"lock":4,"action":"sync"}`)); err == nil {
+		t.Error("an action that is not known was taken")
+	}
+}
+
 // FuzzHandover: what cannot be what a watchdog has left is refused.
 func FuzzHandover(f *testing.F) {
 	for _, text := range []string{
