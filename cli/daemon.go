@@ -51,11 +51,11 @@ func (a *app) daemon(ctx context.Context) error {
 		return err
 	}
 	cfg.Store, cfg.Memory, cfg.Report = store, memory, report.In(s.StateDir)
-	end, err := a.guarded(&cfg, s)
+	release, err := a.guarded(&cfg, s)
 	if err != nil {
 		return err
 	}
-	defer end()
+	defer release()
 	listener, err := api.Listen(ctx, s.Listen, !s.ListenGiven)
 	if err != nil {
 		return fmt.Errorf("--listen %s: %w", s.Listen, err)

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"time"
 
@@ -14,7 +15,9 @@ func goingDown() bool {
 	const patience = 2 * time.Second
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	// It exits with 1 for every state but "running", and says which.
-	r, _ := run.Run(ctx, run.Command{Args: []string{"systemctl", "is-system-running"}}) //nolint:errcheck // what it says counts
-	return strings.TrimSpace(r.Stdout) == "stopping"
+	// It exits with 1 for every state but "running", and says which. What one said that
+	// had to be ended is no answer.
+	r, err := run.Run(ctx, run.Command{Args: []string{"systemctl", "is-system-running"}})
+	e, failed := errors.AsType[*run.Error](err)
+	return (!failed || e.BySelf()) && strings.TrimSpace(r.Stdout) == "stopping"
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -14,10 +13,10 @@ import (
 
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
-	"golang.org/x/sys/unix"
 
 	"github.com/hoster-ha/hoster-ha/config"
 	"github.com/hoster-ha/hoster-ha/lease/boottime"
+	"github.com/hoster-ha/hoster-ha/node"
 	"github.com/hoster-ha/hoster-ha/persistence/local"
 	"github.com/hoster-ha/hoster-ha/watchdog"
 )
@@ -31,37 +30,9 @@ const (
 // fenceActions are what --fence-action takes, and what the watchdog does of it: it is the
 // daemon that stops VMs, and the deadline that it hands that leaves the time.
 var fenceActions = map[string]string{
-	"stop-then-reboot": watchdog.ActionReboot,
-	"reboot":           watchdog.ActionReboot,
-	"log":              watchdog.ActionLog,
-}
-
-// host is what the watchdog may do to the machine it runs on.
-type host struct {
-	// reset ends it, and able says why it cannot, "" if it can.
-	reset func()
-	able  string
-	// device opens a watchdog of the kernel; nil: none may be opened.
-	device func(path string, timeout time.Duration) (watchdog.Device, error)
-	resume func(fd int, was watchdog.Info) watchdog.Device // one that is open already
-	first  string                                          // the one to open where any will do
-	// console shows a text to whoever looks at the host's; nil: nobody does.
-	console func() (io.Writer, error)
-}
-
-// thisHost is the machine itself.
-func thisHost() host {
-	r := watchdog.NewReset()
-	return host{reset: r.Now, able: r.Able(), device: watchdog.OpenDevice, resume: watchdog.ResumeDevice, first: watchdog.DefaultDevice, console: watchdog.OpenConsole}
-}
-
-// MainWithReset is Main with something else in place of a reset of the host, and without
-// any watchdog device. It is for tests that run the command line as a process: nothing in
-// a test may reboot the machine that it runs on, and no flag, variable or file of the
-// program may be what keeps it from that.
-func MainWithReset(ctx context.Context, args []string, stdout, stderr io.Writer, reset func()) int {
-	a := &app{stdout: stdout, stderr: stderr, open: openStore, host: func() host { return host{reset: reset} }}
-	return a.main(ctx, args)
+	node.FenceStop:   watchdog.ActionReboot,
+	node.FenceReboot: watchdog.ActionReboot,
+	node.FenceLog:    watchdog.ActionLog,
 }
 
 // watchdogCommand is `hoster-ha watchdog`.
@@ -78,18 +49,22 @@ end by being asked to.
 	f := cmd.Flags()
 	config.HostFlags(f)
 	socket := f.String("socket", "", "where the daemon asks (default: watchdog.sock in --state-dir)")
-	device := f.String("device", deviceAuto, "watchdog of the kernel: auto (the first, if there is one), none, or its path")
-	action := f.String("fence-action", "stop-then-reboot", "when a deadline has passed: stop-then-reboot or reboot (the host is reset), or log (nothing is done)")
+	device := f.String("device", "", "watchdog of the kernel: auto (the first, if there is one), none, or its path (default: what --watchdog of the daemon's settings says)")
+	f.String("fence-action", node.FenceStop, "when a deadline has passed: stop-then-reboot or reboot (the host is reset), or log (nothing is done)")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if a.host == nil {
-			return errors.New("this host may not be guarded from here")
+			return errUnguarded
 		}
-		does, ok := fenceActions[*action]
+		// It reads the daemon's file: what is set there for both holds for both.
+		does, ok := fenceActions[a.settings.FenceAction]
 		if !ok {
-			return usageError{fmt.Errorf("--fence-action %q: one of stop-then-reboot, reboot, log", *action)}
+			return usageError{fmt.Errorf("--fence-action %q: one of stop-then-reboot, reboot, log", a.settings.FenceAction)}
 		}
 		if *socket == "" {
-			*socket = filepath.Join(a.settings.StateDir, "watchdog.sock")
+			*socket = filepath.Join(a.settings.StateDir, socketFile)
+		}
+		if !cmd.Flags().Changed("device") {
+			*device = a.host().deviceOf(a.settings.Watchdog)
 		}
 		log, err := logger(a.stderr, a.settings)
 		if err != nil {
@@ -103,12 +78,12 @@ end by being asked to.
 // guard runs the watchdog until it is told to end, and may.
 func (a *app) guard(ctx context.Context, log zerolog.Logger, socket, device, action string) error {
 	h := a.host()
-	o := watchdog.Options{Action: action, Reset: h.reset, Now: boottime.Now, Version: Version, Able: h.able}
 	open, err := h.opens(device, log)
 	if err != nil {
 		return usageError{err}
 	}
-	o.Device, o.Resume = open, h.resume
+	o := watchdog.Options{Action: action, Now: boottime.Now, Version: Version, Device: open, Resume: h.resume}
+	o.Reset, o.Able = h.reset()
 	if o.Explain, err = a.explains(h, log); err != nil {
 		return err
 	}
@@ -118,7 +93,7 @@ func (a *app) guard(ctx context.Context, log zerolog.Logger, socket, device, act
 	signal.Ignore(syscall.SIGPIPE)
 	err = watchdog.Run(ctx, socket, o, func(r watchdog.Report) {
 		log.Info().Str("socket", socket).Str("version", Version).Str("action", action).Int("pid", os.Getpid()).Msg("the watchdog runs")
-		for what, problem := range map[string]string{"reset": h.able, "realtime": r.Realtime, "memory": r.Memory} {
+		for what, problem := range map[string]string{"reset": o.Able, "realtime": r.Realtime, "memory": r.Memory} {
 			if problem != "" {
 				log.Warn().Str("what", what).Msg(problem)
 			}
@@ -158,12 +133,11 @@ func (h host) opens(device string, log zerolog.Logger) (func(time.Duration) (wat
 	case h.device == nil:
 		return nil, fmt.Errorf("--device %s: no device may be opened from here", device)
 	case device != deviceAuto:
-		// Opening is what arms it, so this looks only.
-		if err := unix.Access(device, unix.W_OK); err != nil {
+		if err := mayOpen(device); err != nil {
 			return nil, fmt.Errorf("--device %s: %w", device, err)
 		}
 		return func(timeout time.Duration) (watchdog.Device, error) { return h.device(device, timeout) }, nil
-	case unix.Access(h.first, unix.W_OK) != nil:
+	case mayOpen(h.first) != nil:
 		log.Warn().Msg("there is no watchdog device: what the silence of this host proves is nothing")
 		return nil, nil
 	}

@@ -19,7 +19,9 @@ import (
 	"github.com/rs/zerolog"
 	"github.com/spf13/pflag"
 
+	"github.com/hoster-ha/hoster-ha/config"
 	"github.com/hoster-ha/hoster-ha/lease/boottime"
+	"github.com/hoster-ha/hoster-ha/node"
 	"github.com/hoster-ha/hoster-ha/watchdog"
 )
 
@@ -27,7 +29,13 @@ import (
 // into the file that it names.
 const watchdogEnv = "CLI_TEST_WATCHDOG"
 
+// versionEnv makes it one of another version.
+const versionEnv = "CLI_TEST_VERSION"
+
 func guarding(record string) int {
+	if v := os.Getenv(versionEnv); v != "" {
+		Version = v
+	}
 	return MainWithReset(context.Background(), os.Args[1:], os.Stdout, os.Stderr, func() {
 		_ = os.WriteFile(record, fmt.Append(nil, int64(boottime.Now())), 0o600)
 	})
@@ -44,9 +52,14 @@ type guardian struct {
 
 func guard(t *testing.T, args ...string) *guardian {
 	t.Helper()
+	return guardAs(t, Version, args...)
+}
+
+func guardAs(t *testing.T, version string, args ...string) *guardian {
+	t.Helper()
 	g := &guardian{t: t, record: filepath.Join(t.TempDir(), "reset"), done: make(chan struct{})}
 	g.cmd = exec.CommandContext(context.Background(), os.Args[0], append([]string{"watchdog"}, args...)...)
-	g.cmd.Env = append(os.Environ(), watchdogEnv+"="+g.record, "GORACE=atexit_sleep_ms=0")
+	g.cmd.Env = append(os.Environ(), watchdogEnv+"="+g.record, versionEnv+"="+version, "GORACE=atexit_sleep_ms=0")
 	g.cmd.Stderr = &g.stderr
 	must(t, g.cmd.Start())
 	go func() {
@@ -149,6 +162,30 @@ func TestWatchdogThatLogs(t *testing.T) {
 	}
 }
 
+// The command reads the daemon's settings: what these say of the watchdog holds without a
+// flag of its own, which goes before them.
+func TestWatchdogReadsTheSettings(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "settings.yaml")
+	must(t, os.WriteFile(file, []byte("watchdog: process\nfence-action: log\n"), 0o600))
+	for want, args := range map[string][]string{watchdog.ActionLog: nil, watchdog.ActionReboot: {"--fence-action", node.FenceReboot}} {
+		state := t.TempDir()
+		g := guard(t, append(args, "--state-dir", state, "--config", file)...)
+		if s, err := g.dial(filepath.Join(state, socketFile)).State(); err != nil || s.Action != want {
+			t.Errorf("%q: %+v, %v", args, s, err)
+		}
+	}
+	h := host{first: "/dev/first"}
+	for setting, want := range map[string]string{
+		config.WatchdogAuto: deviceAuto, config.WatchdogOff: deviceNone, config.WatchdogProcess: deviceNone,
+		config.WatchdogDevice: h.first, config.WatchdogRequired: h.first, "/dev/second": "/dev/second",
+	} {
+		if device := h.deviceOf(setting); device != want {
+			t.Errorf("--watchdog %s: %q", setting, device)
+		}
+	}
+}
+
 // Bad input is one line, and nothing is begun.
 func TestWatchdogUsage(t *testing.T) {
 	dir := t.TempDir()
@@ -163,7 +200,7 @@ func TestWatchdogUsage(t *testing.T) {
 	} {
 		var out bytes.Buffer
 		a := &app{stdout: &out, stderr: &out, host: func() host {
-			return host{reset: func() { t.Error("the host was reset") }}
+			return host{reset: func() (func(), string) { return func() { t.Error("the host was reset") }, "" }}
 		}}
 		want := ExitUsage
 		if args == nil || args[0] == "--socket" {
@@ -185,8 +222,7 @@ func TestWatchdogUsage(t *testing.T) {
 // What is asked for as the device is what is opened; nothing that is missing is opened,
 // and where any would do the host is guarded without.
 func TestWatchdogDevices(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "watchdog7")
-	must(t, os.WriteFile(file, nil, 0o600))
+	const file = os.DevNull // a device, which nothing here opens
 	var opened []string
 	fails := errors.New("busy")
 	h := host{device: func(path string, _ time.Duration) (watchdog.Device, error) {
