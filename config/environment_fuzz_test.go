@@ -63,9 +63,7 @@ func FuzzSources(f *testing.F) {
 
 // settingNames are those of all settings but the file's own.
 func settingNames() []string {
-	flags := pflag.NewFlagSet("", pflag.ContinueOnError)
-	config.StoreFlags(flags)
-	config.DaemonFlags(flags)
+	flags := daemonFlags()
 	var names []string
 	flags.VisitAll(func(f *pflag.Flag) {
 		if f.Name != "config" {
@@ -79,9 +77,7 @@ func settingNames() []string {
 // as far as they say anything.
 func sources(t *testing.T, path, name string, environment, flag *string) (*config.Settings, error) {
 	t.Helper()
-	flags := pflag.NewFlagSet("", pflag.ContinueOnError)
-	config.StoreFlags(flags)
-	config.DaemonFlags(flags)
+	flags := daemonFlags()
 	if path != "" {
 		if err := flags.Set("config", path); err != nil {
 			t.Fatal(err)

@@ -20,9 +20,7 @@ import (
 // load puts the settings together from a file and flags, "name=value".
 func load(t *testing.T, path string, given ...string) (*config.Settings, error) {
 	t.Helper()
-	flags := pflag.NewFlagSet("", pflag.ContinueOnError)
-	config.StoreFlags(flags)
-	config.DaemonFlags(flags)
+	flags := daemonFlags()
 	for _, g := range append(given, "config="+path) {
 		name, value, _ := strings.Cut(g, "=")
 		if err := flags.Set(name, value); err != nil {
@@ -32,11 +30,22 @@ func load(t *testing.T, path string, given ...string) (*config.Settings, error) 
 	return config.Load(flags)
 }
 
+// daemonFlags are all flags of the daemon.
+func daemonFlags() *pflag.FlagSet {
+	flags := pflag.NewFlagSet("", pflag.ContinueOnError)
+	config.StoreFlags(flags)
+	config.DaemonFlags(flags)
+	return flags
+}
+
 const wholeFile = `persist-dir: /srv/ha
 node-name: a
 interval: 2s
 timeout: 60s
 role: candidate
+watchdog: required
+fence-action: reboot
+accept-unproved: true
 driver:
   kind: command
   list: [/bin/list]
@@ -58,7 +67,7 @@ func FuzzLoad(f *testing.F) {
 		wholeFile, "", "a", "- a", "persist-dir: /x\nlisten:\n", "driver:\n", "driver: [x]", "driver: {kind: command, list: /x}",
 		"listen: {a: b}", "driver.kind: command", "1: x", "node-name: 007\npersist-url: file:///x", "timeout: -1s", "a: &a [*a]",
 		"role: witness\ndriver: {kind: command, list: [/a], start: [/a], stop: [/a]}", "snapshots: {kind: command}", "config: /x",
-		"driver:\n  kind: command\n  unknown: 1\n", "{a: 1, a: 2}", "\x00", "listen: \"\\xff:1\"", "expect-nodes: 1e99",
+		"driver:\n  kind: command\n  unknown: 1\n", "{a: 1, a: 2}", "\x00", "listen: \"\\xff:1\"", "watchdog: off", "watchdog: 1", "accept-unproved: no", "accept-unproved: true\nfence-action: log\n", "expect-nodes: 1e99",
 	} {
 		f.Add([]byte(text))
 	}
@@ -89,9 +98,7 @@ func FuzzLoad(f *testing.F) {
 // keysKnown reads the file by other means: nothing in it was passed over.
 func keysKnown(t *testing.T, data []byte) {
 	t.Helper()
-	flags := pflag.NewFlagSet("", pflag.ContinueOnError)
-	config.StoreFlags(flags)
-	config.DaemonFlags(flags)
+	flags := daemonFlags()
 	known := map[string][]string{"driver": fields(t, command.DriverConfig{}), "snapshots": fields(t, command.SnapshotsConfig{})}
 	var file map[string]any
 	if err := yaml.Unmarshal(data, &file); err != nil {
@@ -144,6 +151,9 @@ func fit(t *testing.T, s *config.Settings) {
 	}
 	if url, err := s.StoreURL(); err != nil || url == "" {
 		t.Errorf("valid, with the store %q: %v", url, err)
+	}
+	if s.FenceAction == "log" && (s.Accept || s.Watchdog == "required") {
+		t.Errorf("valid, and a host that is not ended proves that it is: %+v", s)
 	}
 	if s.Snapshots != nil && (s.Driver == nil || s.Snapshots.Validate() != nil) {
 		t.Errorf("valid, with the snapshots %+v", s.Snapshots)
