@@ -51,7 +51,7 @@ func (a *app) daemon(ctx context.Context) error {
 		return err
 	}
 	cfg.Store, cfg.Memory, cfg.Report = store, memory, report.In(s.StateDir)
-	release, err := a.guarded(&cfg, s)
+	release, err := a.guarded(ctx, &cfg, s)
 	if err != nil {
 		return err
 	}

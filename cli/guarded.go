@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -24,7 +25,7 @@ const (
 // guarded gives a node its watchdog, as the settings ask for it and this host can have
 // it, and says why the host was ended before this boot. release lets go of the watchdog,
 // which goes on.
-func (a *app) guarded(cfg *node.Config, s *config.Settings) (release func(), err error) {
+func (a *app) guarded(ctx context.Context, cfg *node.Config, s *config.Settings) (release func(), err error) {
 	tellFence(filepath.Join(s.StateDir, fenceFile), cfg.Boot, cfg.Log)
 	state, err := filepath.Abs(s.StateDir) // a watchdog works in another folder
 	if err != nil {
@@ -35,7 +36,7 @@ func (a *app) guarded(cfg *node.Config, s *config.Settings) (release func(), err
 	if err != nil {
 		return nil, err
 	}
-	found, runs := running(socket)
+	found, runs := running(ctx, socket)
 	if device == "" {
 		return func() {}, mayLeave(found)
 	}

@@ -151,7 +151,7 @@ func TestGuards(t *testing.T) {
 			// The whole of it agrees.
 			whole := daemonConfig(t, io.Discard)
 			whole.Driver = cfg.Driver
-			release, err := a.guarded(whole, s)
+			release, err := a.guarded(t.Context(), whole, s)
 			must(t, err)
 			defer release()
 			if (whole.Guard != nil) != (c.device != "") || whole.WhyUnproved != cfg.WhyUnproved || whole.ProofRequired != cfg.ProofRequired {
@@ -191,7 +191,7 @@ func TestGuardedProof(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			cfg := daemonConfig(t, io.Discard)
 			a := &app{host: func() host { return machine(t, os.DevNull, c.host) }}
-			release, err := a.guarded(cfg, daemonSettings(t, strings.Fields(c.flags)...))
+			release, err := a.guarded(t.Context(), cfg, daemonSettings(t, strings.Fields(c.flags)...))
 			must(t, err)
 			defer release()
 			if why := cfg.Guard.Unproved(c.state, most, now); (why == "") != (c.why == "") || !strings.Contains(why, c.why) {
@@ -213,7 +213,7 @@ func TestGuardedStartsOne(t *testing.T) {
 	s := daemonSettings(t, "--config=", "--watchdog", "process", "--accept-unproved", "--state-dir", "state", "--fence-action", node.FenceReboot)
 	cfg := daemonConfig(t, io.Discard)
 	a := &app{host: func() host { return machine(t, "", watchdog.Host{}) }}
-	release, err := a.guarded(cfg, s)
+	release, err := a.guarded(t.Context(), cfg, s)
 	must(t, err)
 	defer release()
 	var st watchdog.State
@@ -258,7 +258,7 @@ func TestGuardedWhereNoneCanAnswer(t *testing.T) {
 	s := daemonSettings(t)
 	s.StateDir = filepath.Join(s.StateDir, strings.Repeat("x", 120))
 	a := &app{host: func() host { return machine(t, os.DevNull, watchdog.Host{}) }}
-	_, err := a.guarded(daemonConfig(t, io.Discard), s)
+	_, err := a.guarded(t.Context(), daemonConfig(t, io.Discard), s)
 	if err == nil || !strings.HasPrefix(err.Error(), "--state-dir: ") || !strings.Contains(err.Error(), "characters at most") {
 		t.Errorf("%v", err)
 	}

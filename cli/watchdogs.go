@@ -11,8 +11,8 @@ import (
 
 // running asks the watchdog that is there already. One that does not answer is left to
 // the node, which waits for it or starts another.
-func running(socket string) (s watchdog.State, answers bool) {
-	c, err := watchdog.Dial(context.Background(), socket)
+func running(ctx context.Context, socket string) (s watchdog.State, answers bool) {
+	c, err := watchdog.Dial(ctx, socket)
 	if err != nil {
 		return s, false
 	}

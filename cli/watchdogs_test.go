@@ -21,7 +21,7 @@ import (
 func goesOn(t *testing.T, state, text string, flags ...string) {
 	t.Helper()
 	a := &app{host: func() host { return machine(t, os.DevNull, watchdog.Host{}) }}
-	release, err := a.guarded(daemonConfig(t, io.Discard), daemonSettings(t, append(flags, "--state-dir", state)...))
+	release, err := a.guarded(t.Context(), daemonConfig(t, io.Discard), daemonSettings(t, append(flags, "--state-dir", state)...))
 	if err == nil {
 		release()
 	}
@@ -105,7 +105,7 @@ func TestGuardedByAnotherVersion(t *testing.T) {
 			}
 			var log bytes.Buffer
 			cfg := daemonConfig(t, &log)
-			release, err := (&app{host: func() host { return h }}).guarded(cfg, daemonSettings(t, "--state-dir", state))
+			release, err := (&app{host: func() host { return h }}).guarded(t.Context(), cfg, daemonSettings(t, "--state-dir", state))
 			must(t, err) // and it has not waited
 			if c.log == "" {
 				close(goes)
