@@ -29,7 +29,7 @@ func (n *Node) leave(ctx context.Context) {
 		n.released = epoch
 		n.mu.Unlock()
 	}
-	defer n.host.lay()
+	defer func() { n.host.lay(ctx) }()
 	kick(n.kickBeat)
 	if n.ledger.Tail().State.Closed {
 		n.log.Info().Msg("left") // no heartbeat counts in a store that the cluster has moved from
@@ -152,18 +152,24 @@ func (h *host) binds() bool {
 
 // lay disarms the watchdog of a node that has left, if nothing runs here any more. One
 // that guards what runs yet ends this host.
-func (h *host) lay() {
+func (h *host) lay(ctx context.Context) {
 	h.mu.Lock()
-	armed, at := h.dog != nil && h.bound(), h.deadline
-	stopped := h.stills >= 2 && len(h.busy) == 0 && h.unresolved() == 0 && len(h.orphans) == 0
+	armed, left := h.dog != nil && h.bound(), h.deadline-h.n.now()
 	h.mu.Unlock()
-	switch {
-	case !armed:
-	case stopped && h.lift():
-		h.log.Info().Msg("nothing runs here: the watchdog is disarmed")
-	default:
-		h.log.Error().Dur("left", at-h.n.now()).Msg("not all VMs are verified stopped: the watchdog ends this host")
+	if !armed {
+		return
 	}
+	// A lease that was lost at last may have begun to stop what was stopped already.
+	stopped := h.n.until(ctx, left, func() bool {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		return !h.bound() || h.stills >= 2 && len(h.busy) == 0 && h.unresolved() == 0 && len(h.orphans) == 0
+	})
+	if stopped && h.lift() {
+		h.log.Info().Msg("nothing runs here: the watchdog is disarmed")
+		return
+	}
+	h.log.Error().Dur("left", left).Msg("not all VMs are verified stopped: the watchdog ends this host")
 }
 
 // until waits for a condition that a beat or the host's loop brings about.
