@@ -208,7 +208,7 @@ type checked struct {
 }
 
 func (c checked) Start(ctx context.Context, p vmctl.Permit) error {
-	tail := c.w.tail()
+	tail := c.w.tail() //nolint:contextcheck // it is looked at from outside
 	o, err := c.w.store.Get(ctx, record.HeartbeatKey(c.name))
 	if err != nil {
 		return err

@@ -67,7 +67,7 @@ func (d dog) ask(f func(*watchdog.Guard) error) (watchdog.State, error) {
 	k.mu.Unlock()
 	switch {
 	case stopped:
-		if err := (driver{d.p}).spend(outside, dogPatience); err != nil {
+		if err := driver(d).spend(outside, dogPatience); err != nil {
 			return watchdog.State{}, err
 		}
 		return watchdog.State{}, errNoDog
