@@ -82,7 +82,7 @@ func (k *kennel) begin(action string) {
 			select {
 			case <-end:
 				return
-			case <-time.After(g.Rest()):
+			case <-time.After(g.Rest(50 * time.Millisecond)):
 			}
 			k.mu.Lock()
 			idle := k.stopped || k.guard != g

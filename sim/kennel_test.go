@@ -144,24 +144,11 @@ func (k *kennel) begin() {
 }
 
 // turn is the process's loop. It turns less often than the real one, but never later
-// than at the deadline.
+// than at the deadline, and takes no lock: a question may hold one while time goes on.
 func (k *kennel) turn(g *watchdog.Guard, end chan struct{}) {
 	const often = 250 * time.Millisecond
 	for {
-		wait := often
-		s := g.State()
-		k.mu.Lock()
-		idle := k.stopped || k.guard != g
-		k.mu.Unlock()
-		switch {
-		case idle:
-			wait = time.Hour
-		case s.Armed:
-			wait = min(wait, max(k.h.clock.until(s.Deadline), 0))
-		case s.Device == nil:
-			wait = 2 * often // it has nothing to do
-		}
-		t := time.NewTimer(wait)
+		t := time.NewTimer(time.Duration(float64(g.Rest(often)) / k.h.clock.rate))
 		select {
 		case <-end:
 			t.Stop()
@@ -171,14 +158,10 @@ func (k *kennel) turn(g *watchdog.Guard, end chan struct{}) {
 		}
 		t.Stop()
 		k.mu.Lock()
-		idle = k.stopped || k.guard != g
+		idle := k.stopped || k.guard != g
 		k.mu.Unlock()
 		if !idle {
 			g.Tick()
-		}
-		if g.State().Passed {
-			<-end
-			return
 		}
 	}
 }

@@ -100,15 +100,15 @@ func (g *Guard) Tick() {
 	}
 }
 
-// Rest is how long the loop may sleep until its next turn: a moment, or less where the
-// deadline comes before.
-func (g *Guard) Rest() time.Duration {
+// Rest is how long the loop may sleep until its next turn: most, or less where the
+// deadline comes before. It takes no lock.
+func (g *Guard) Rest(most time.Duration) time.Duration {
 	const least = time.Millisecond
 	d := g.deadline.Load()
 	if d <= 0 {
-		return tick
+		return most
 	}
-	return min(tick, max(time.Duration(d)-g.opts.Now(), least))
+	return min(most, max(time.Duration(d)-g.opts.Now(), least))
 }
 
 // Judge looks at the deadline alone, and resets the host if it has passed: a second

@@ -95,7 +95,7 @@ func (g *Guard) loops(report func(Report)) (stop func()) {
 			ready.Done()
 			for !stopped.Load() {
 				turn()
-				nap(g.Rest())
+				nap(g.Rest(tick))
 			}
 		})
 	}
