@@ -14,10 +14,14 @@ import (
 // a flood of requests cannot grow the ledger without bound.
 const maxVoidAnswers = 50
 
+// keptAnswers is how many entries an answer outlives its request by: a listing that misses
+// the request for once must not have it executed again.
+const keptAnswers = 20
+
 // requests executes what was asked for, in the order of asking.
 func (p *plan) requests() {
-	for id := range p.s.Answers {
-		if !slices.ContainsFunc(p.Requests, func(a Asked) bool { return a.ID == id }) {
+	for id, ans := range p.s.Answers {
+		if p.next() > ans.At+keptAnswers && !slices.ContainsFunc(p.Requests, func(a Asked) bool { return a.ID == id }) {
 			// The request is gone from the store: its answer was there to be read
 			// and goes with the next entry that has a reason of its own.
 			delete(p.s.Answers, id)
@@ -48,7 +52,7 @@ func (p *plan) answer(r *record.Request, text string, err error) {
 	if p.s.Answers == nil {
 		p.s.Answers = map[string]ledger.Answer{}
 	}
-	ans := ledger.Answer{OK: err == nil, Text: text}
+	ans := ledger.Answer{OK: err == nil, Text: text, At: p.next()}
 	if err != nil {
 		ans.Text = err.Error()
 		p.because("refuse %s: %v", what(r), err)

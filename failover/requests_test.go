@@ -327,16 +327,17 @@ func (c request) check(t *testing.T) {
 
 func TestAnswersAreGivenOnce(t *testing.T) {
 	s := newScene(asks(record.ActFreeze, "", nil), state(func(st *ledger.State) {
-		st.Answers = map[string]ledger.Answer{"r1": {OK: true}, "gone": {OK: true}}
+		st.Answers = map[string]ledger.Answer{"r1": {OK: true}, "gone": {OK: true}, "missed": {OK: true, At: tailSeq - 19}}
 	}))
 	out := s.plan(t)
 	if out.State != nil || !cmp.Equal(out.Drop, []string{"r1"}) {
 		t.Errorf("an entry: %t, to be dropped: %v", out.State != nil, out.Drop)
 	}
-	// With the next entry the answer goes whose request is gone.
+	// With the next entry the answer goes whose request is gone, but for one that may only
+	// be missed by this listing.
 	asks(record.ActFreeze, "", nil)(s)
 	st := after(s, s.plan(t))
-	if _, kept := st.Answers["gone"]; kept || len(st.Answers) != 2 {
+	if _, kept := st.Answers["gone"]; kept || !st.Answers["missed"].OK || len(st.Answers) != 3 {
 		t.Errorf("%v", st.Answers)
 	}
 }

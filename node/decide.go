@@ -301,7 +301,7 @@ func (n *Node) claim(ctx context.Context, judged ledger.Stored, promoted *record
 		if s.Answers == nil {
 			s.Answers = map[string]ledger.Answer{}
 		}
-		s.Answers[promoted.ID] = ledger.Answer{OK: true, Text: n.cfg.Name + " is master"}
+		s.Answers[promoted.ID] = ledger.Answer{OK: true, Text: n.cfg.Name + " is master", At: before.Seq + 1}
 	}
 	s.Members[n.cfg.Name] = m
 	e.Touched = ledger.Touched(&before.State, s)

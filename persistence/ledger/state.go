@@ -52,7 +52,7 @@ type State struct {
 	Members   map[string]Member   `json:"members"`
 	VMs       map[string]VM       `json:"vms,omitempty"`
 	Failovers map[string]Failover `json:"failovers,omitempty"` // by the node that failed or leaves
-	Answers   map[string]Answer   `json:"answers,omitempty"`   // by request id, while the request exists
+	Answers   map[string]Answer   `json:"answers,omitempty"`   // by request id, while the request exists and for some entries after
 	Conflicts map[string]Conflict `json:"conflicts,omitempty"` // VMs that more than one host claims
 }
 
@@ -162,6 +162,7 @@ type Move struct {
 type Answer struct {
 	OK   bool   `json:"ok"`
 	Text string `json:"text"`
+	At   uint64 `json:"at,omitempty"` // the entry that gave it
 }
 
 // Conflict is a VM that is not managed, because several hosts claim it.
