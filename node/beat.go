@@ -106,7 +106,7 @@ func (n *Node) beat(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return nil // this node has ended: what failed because of that is nobody's trouble
 	}
-	if why := n.host.unguarded(n.now()); why != "" {
+	if why := n.host.unguarded(); why != "" {
 		n.host.stopAll(ctx, why)
 		if holder.Held() && failed == "" {
 			if err := n.lost(ctx, holder, why); err != nil {

@@ -22,7 +22,8 @@ func (h *host) declares() string {
 	s := tail.State
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if s.Frozen || s.Debug || h.order == record.LeaveFreeze || !h.bound() || (h.self == nil && h.dog.unproved != "") {
+	if s.Frozen || s.Debug || h.order == record.LeaveFreeze || !h.bound() ||
+		(h.self == nil && (h.dog.unproved != "" || !s.Armed || h.unneeded(s))) {
 		return record.ProofNothing
 	}
 	return record.ProofElapsed
@@ -47,9 +48,15 @@ func (h *host) span(t record.Timings) time.Duration {
 func (h *host) renewed(dated time.Duration, hb *record.Heartbeat, counted bool) {
 	h.handing <- struct{}{}
 	defer func() { <-h.handing }()
+	if !h.recall() && h.self == nil {
+		return
+	}
 	h.mu.Lock()
 	next, lower, change := h.next(dated, hb, counted)
 	bound := h.bound()
+	if h.stopping {
+		kick(h.n.kickHost)
+	}
 	h.mu.Unlock()
 	if change {
 		h.handOver(next, lower, bound, hb)
@@ -86,15 +93,16 @@ func (h *host) next(dated time.Duration, hb *record.Heartbeat, counted bool) (ne
 	}
 	runsOn := s.Frozen || s.Debug || h.order == record.LeaveFreeze
 	if h.self == nil {
-		runsOn = runsOn || h.dog.unproved != "" || h.unneeded(s)
+		// Where the cluster is not armed nothing could start again that was stopped.
+		runsOn = runsOn || h.dog.unproved != "" || !s.Armed || h.unneeded(s)
 		if !h.bound() && (!counted || me.Admitted != hb.Incarnation || now < h.dog.again || h.unneeded(s) ||
-			s.Frozen || s.Debug || h.order != "") {
+			s.Frozen || s.Debug || !s.Armed || h.ending) {
 			return 0, false, false // a watchdog is armed at admission, where VMs may run
 		}
 	}
-	// The ledger says that silence proves nothing here, and an answered heartbeat
-	// does: the VMs run on.
-	lower = counted && hb.Proof == record.ProofNothing && me.Proof != record.ProofElapsed && runsOn && (h.self != nil || h.bound())
+	// The ledger says that silence proves nothing here, as it was read, and an answered
+	// heartbeat does: the VMs run on.
+	lower = counted && !h.n.ledger.Made() && hb.Proof == record.ProofNothing && me.Proof != record.ProofElapsed && runsOn && (h.self != nil || h.bound())
 	next = dated + h.span(hb.Timings)
 	switch {
 	case lower && h.lowered, !lower && next <= h.deadline && !h.lowered:
@@ -115,8 +123,10 @@ func (h *host) handOver(next time.Duration, lower, bound bool, hb *record.Heartb
 	}
 	switch {
 	case h.dog == nil:
-	case lower && !h.release(), !lower && !h.extend(next, bound, hb):
+	case lower && !h.release():
 		return
+	case !lower && !h.extend(next, bound, hb) && (h.self == nil || bound):
+		return // VMs that stop themselves prove it without a watchdog, too
 	}
 	h.mu.Lock()
 	useless := h.self == nil && !lower && !bound && h.dog.unproved != ""
@@ -128,7 +138,7 @@ func (h *host) handOver(next time.Duration, lower, bound bool, hb *record.Heartb
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.deadline, h.lowered = next, lower
+	h.deadline, h.lowered, h.due = next, lower, next-h.span(hb.Timings)+hb.Timings.Renew
 	if lower && h.self == nil {
 		h.deadline, h.lowered = 0, false // a watchdog that is not armed has none
 	}
@@ -158,7 +168,7 @@ func (h *host) shorten(dated time.Duration, hb *record.Heartbeat) error {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.deadline = next
+	h.deadline, h.due = next, dated+hb.Timings.Renew
 	return nil
 }
 
@@ -196,8 +206,13 @@ func (h *host) leaseLost(ctx context.Context, why string) {
 func (h *host) stopAll(ctx context.Context, why string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if h.stopping && h.why != "" {
+		return // under way
+	}
 	h.stopping, h.stills = true, 0
 	h.explain(why)
+	ctx, h.stopped = context.WithCancel(context.WithoutCancel(ctx))
+	kick(h.n.kickHost)
 	t := h.n.timings()
 	kill, end := h.deadline-t.Kill, h.deadline
 	if h.dog.atOnce() {
@@ -207,7 +222,7 @@ func (h *host) stopAll(ctx context.Context, why string) {
 		if vm.State == record.VMStopped || !h.ours(vm.Name) {
 			continue
 		}
-		h.ops.Go(func() { h.stopBy(context.WithoutCancel(ctx), vm.Name, kill, end) })
+		h.ops.Go(func() { h.stopBy(ctx, vm.Name, kill, end) })
 	}
 }
 

@@ -46,6 +46,7 @@ type guard struct {
 	Guard
 	unproved string        // why its state proves nothing
 	again    time.Duration // when to arm it again after it proved nothing; 0: never yet
+	open     bool          // whether it was armed is not known
 	failed   time.Duration // since when it has not answered; 0: it does
 	problem  string        // why it does not
 }
@@ -73,7 +74,7 @@ func (h *host) rehearse(dated time.Duration, hb *record.Heartbeat) {
 	}
 	var err error
 	switch {
-	case s.Frozen || s.Debug || h.leaving():
+	case s.Frozen || s.Debug || !s.Armed || h.leaving():
 		_, err = h.rehearsal.Disarm()
 	case s.Members[h.n.cfg.Name].Admitted == hb.Incarnation:
 		_, err = h.rehearsal.Extend(dated+hb.Timings.Stopped(), 0, hb.Incarnation)
@@ -110,11 +111,14 @@ func (h *host) extend(next time.Duration, bound bool, hb *record.Heartbeat) bool
 	switch {
 	case errors.Is(err, watchdog.ErrPassed):
 		h.stopping = true
+		h.weaken(h.dog.Unproved(s, hb.Timings.Watchdog, now))
+		kick(h.n.kickHost)
 		return false
 	case err != nil && bound:
 		return false
-	case err != nil && s.Action == "" && now-h.dog.failed < h.patience(hb.Timings):
-		return false // it is being started, perhaps
+	case err != nil && s.Action == "":
+		h.dog.open = true // it may be armed all the same
+		return false
 	case err != nil:
 		h.weaken(err.Error())
 		h.dog.again = now + retryAfter
@@ -123,6 +127,44 @@ func (h *host) extend(next time.Duration, bound bool, hb *record.Heartbeat) bool
 	h.weaken(h.dog.Unproved(s, hb.Timings.Watchdog, now))
 	h.dog.again = 0
 	return true
+}
+
+// recall finds out whether a watchdog was armed whose answer did not come, and obeys the
+// deadline if so; false: it is not known yet. handing is held.
+func (h *host) recall() (known bool) {
+	h.mu.Lock()
+	open := h.dog != nil && h.dog.open && !h.bound()
+	h.mu.Unlock()
+	if !open {
+		return true
+	}
+	s, err := h.dog.State()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.told(s, err)
+	switch t := h.n.timings(); {
+	case err == nil:
+		h.dog.open = false
+		h.adopt(s)
+	case h.n.now()-h.dog.failed >= h.patience(t): // it is not just being started
+		h.weaken(h.dog.problem)
+	}
+	return err == nil
+}
+
+// adopt takes over what a watchdog is armed with. The lock is held.
+func (h *host) adopt(s watchdog.State) {
+	t := h.n.timings()
+	switch {
+	case s.Passed:
+		h.deadline, h.lowered, h.stopping = 1, false, true
+	case s.Armed && (h.self == nil || h.deadline == 0 || h.lowered || s.Deadline < h.deadline):
+		h.deadline, h.lowered = s.Deadline, false
+		h.due = s.Deadline - h.span(t) + t.Renew
+	default:
+		return
+	}
+	h.weaken(h.dog.Unproved(s, t.Watchdog, h.n.now()))
 }
 
 // release disarms a watchdog over VMs that run on: nobody may take them without this
@@ -172,27 +214,26 @@ func (h *host) patience(t record.Timings) time.Duration { return max(3*t.Interva
 // not: the watchdog has not answered for too long, or the deadline in force is about to
 // pass. What is in doubt is no loss of the lease, and its VMs have to stop in time all
 // the same.
-func (h *host) unguarded(now time.Duration) string {
+func (h *host) unguarded() string {
+	if h.dog == nil {
+		return ""
+	}
+	h.handing <- struct{}{}
+	h.recall()
+	<-h.handing
+	now, t := h.n.now(), h.n.timings()
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	t := h.n.timings()
 	switch {
-	case h.dog == nil || !h.bound() || h.stopping:
+	case !h.bound() || h.stopping:
 		return ""
-	case h.dog.failed != 0 && now-h.dog.failed > h.patience(t):
+	case h.self == nil && h.dog.failed != 0 && now-h.dog.failed > h.patience(t):
 		h.weaken(h.dog.problem)
 		return h.dog.problem
-	case now >= h.overdue():
+	case now >= h.due:
 		return fmt.Sprintf("no deadline was handed to the watchdog for %s", t.Renew)
 	}
 	return ""
-}
-
-// overdue is when what runs here has to begin to stop, unless a later deadline was handed
-// by then. The lock is held.
-func (h *host) overdue() time.Duration {
-	t := h.n.timings()
-	return h.deadline - h.span(t) + t.Renew
 }
 
 // leeway is how long a beat may take before what runs here has to begin to stop; false
@@ -204,7 +245,7 @@ func (h *host) leeway(now time.Duration) (left time.Duration, bound bool) {
 	if h.dog == nil || !h.bound() || h.stopping {
 		return 0, false
 	}
-	return h.overdue() - now, true
+	return h.due - now, true
 }
 
 // lift disarms the watchdog once all is verified stopped; false: it is armed yet.
@@ -223,6 +264,7 @@ func (h *host) lift() bool {
 		h.log.Error().Err(err).Msg("all VMs are verified stopped, and the watchdog is not disarmed")
 		return false
 	}
+	h.stopped() // a command that stops what has stopped would stop what starts next
 	if h.self == nil {
 		h.deadline, h.lowered = 0, false
 	}
@@ -247,16 +289,27 @@ func (h *host) inherit(ctx context.Context) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.told(s, err)
-	switch {
-	case err != nil:
+	if err != nil {
+		h.dog.open = true
 		h.log.Error().Err(err).Msg("the watchdog does not answer")
-	case s.Passed:
-		h.deadline, h.lowered, h.stopping = 1, false, true
-	case s.Armed && (h.self == nil || h.lowered || s.Deadline < h.deadline):
-		h.deadline, h.lowered = s.Deadline, false
-		h.weaken(h.dog.Unproved(s, h.n.state().Timings.Watchdog, h.n.now()))
+		return nil
 	}
+	h.adopt(s)
 	return nil
+}
+
+// inTime bounds a start by the deadline that an earlier process has left armed, if one has:
+// there has to be time left to stop its VMs.
+func (h *host) inTime(ctx context.Context) (context.Context, context.CancelFunc) {
+	if h.dog == nil {
+		return ctx, func() {}
+	}
+	s, err := h.dog.State()
+	if err != nil || !s.Armed {
+		return ctx, func() {}
+	}
+	left := s.Deadline - h.n.timings().Kill - h.n.now()
+	return context.WithTimeoutCause(ctx, max(left, 0), errors.New("the deadline that an earlier process has left is near"))
 }
 
 // unstarted minds what an earlier process has left armed, when this one cannot start. A

@@ -97,6 +97,115 @@ func TestHungStoreStopsInTime(t *testing.T) {
 	})
 }
 
+// TestHungStoreWhileTheHostHasToTell: the loop that verifies is not held by what it tells
+// the store.
+func TestHungStoreWhileTheHostHasToTell(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		k, a, _ := guardedTwo(w, FenceStop, hardware)
+		defer a.store.hungUp()()
+		w.wait(testTimings.Renew - testTimings.Interval)
+		w.change(func() { w.hosts["a"].vms["new"] = &fakeVM{} })
+		kick(a.kickHost)
+		w.until("vm1 is stopped, and nothing armed", testTimings.StopGrace+testTimings.Kill+testTimings.Interval, func() bool {
+			return len(w.runsOn("vm1")) == 0 && !k.armed()
+		})
+		k.never()
+	})
+}
+
+// TestStoreThatFailsAndThenHangs: the beat that finds the lease lost hangs after that.
+func TestStoreThatFailsAndThenHangs(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		k, a, _ := guardedTwo(w, FenceStop, hardware)
+		until, _ := a.Lease()
+		a.store.cut(errNoStore)
+		w.wait(until - w.now() - testTimings.Interval/2)
+		release := a.store.hungUp()
+		defer release()
+		a.store.cut(nil)
+		w.until("vm1 is stopped, and nothing armed", testTimings.StopGrace+testTimings.Kill+testTimings.Interval/2, func() bool {
+			return len(w.runsOn("vm1")) == 0 && !k.armed()
+		})
+		k.never()
+	})
+}
+
+// TestFirstAnswerLost: the watchdog is armed, its answer does not come, and it stands still
+// for a while: what it is armed with is obeyed.
+func TestFirstAnswerLost(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		k := w.guarded(w.host("a", false, "vm1"), hardware)
+		k.is.Software = true // its driver asks for no proof
+		w.host("b", true)
+		b := w.start("b", nil)
+		w.one(b)
+		a := k.daemon(nil, k.with(FenceStop))
+		w.standby(a)
+		w.ask(record.Request{Action: record.ActArm})
+		k.mu.Lock()
+		k.lose = true
+		k.mu.Unlock()
+		w.until("its answer is lost", testTimings.Timeout, func() bool {
+			k.mu.Lock()
+			defer k.mu.Unlock()
+			return k.stopped
+		})
+		w.wait(testTimings.Renew) // it was never petted: its device does not count
+		k.stop(false)
+		w.wait(2 * testTimings.Timeout)
+		k.never()
+		w.stays("vm1", "a")
+	})
+}
+
+// TestNotArmedNotGuarded: VMs that ran before the cluster was armed could not be started
+// again; they outlive the store.
+func TestNotArmedNotGuarded(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		k := w.guarded(w.host("a", false, "vm1"), hardware)
+		w.hosts["a"].vms["vm1"].running = true
+		w.host("b", true)
+		b := w.start("b", nil)
+		w.one(b)
+		a := k.daemon(nil, k.with(FenceStop))
+		w.until("vm1 is a's", 2*testTimings.Timeout, func() bool { return w.tail().State.VMs["vm1"].Owner == "a" })
+		for end := w.now() + testTimings.Timeout; w.now() < end; w.wait(testTimings.Interval / 10) {
+			if k.armed() || w.proof() == record.ProofElapsed {
+				t.Fatalf("armed %t, the ledger says %q", k.armed(), w.proof())
+			}
+		}
+		a.store.cut(errNoStore)
+		w.wait(2 * testTimings.Timeout)
+		a.store.cut(nil)
+		w.wait(testTimings.Timeout)
+		w.stays("vm1", "a")
+		w.ask(record.Request{Action: record.ActArm})
+		w.until("it is armed", testTimings.Timeout, k.armed)
+		k.never()
+	})
+}
+
+// TestNothingIsArmedAtTheEnd: a daemon that was told to end may read only then that it is
+// admitted.
+func TestNothingIsArmedAtTheEnd(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		w.host("b", true, "vm2")
+		b := w.start("b", nil)
+		w.one(b)
+		w.arm("vm2")
+		k := w.guarded(w.host("a", false, "vm1"), hardware)
+		a := k.daemon(nil, k.with(FenceStop))
+		w.until("a is about to be admitted", 3*testTimings.Timeout, func() bool { return a.getHolder() != nil })
+		a.host.quit()
+		w.until("vm1 is a's", testTimings.Timeout, func() bool { return w.tail().State.VMs["vm1"].Owner == "a" })
+		w.wait(testTimings.Timeout)
+		if k.armed() {
+			t.Error("it is armed")
+		}
+		w.stays("vm1", "")
+	})
+}
+
 // deaf answers no question any more, whoever asks.
 type deaf struct {
 	checked

@@ -43,6 +43,9 @@ type host struct {
 	deadline  time.Duration     // handed to the VMs, or the watchdog; 0 is none yet
 	lowered   bool              // the VMs run on: no deadline in force
 	why       string            // what runs is being stopped, or this host ended
+	due       time.Duration     // when to begin to stop, for the deadline in force
+	stopped   func()            // ends what stopAll began
+	ending    bool              // this node was told to end: nothing is armed any more
 	tries     uint64            // numbers given to inventories
 	number    uint64            // of the inventory published last
 	published *record.Inventory // the inventory published last
@@ -65,7 +68,7 @@ func newHost(n *Node) *host {
 	h := &host{
 		n: n, log: n.log, busy: map[string]string{}, problems: map[string]string{},
 		retry: map[string]retry{}, acks: map[string]record.Ack{}, orphans: map[string]bool{},
-		handing: make(chan struct{}, 1),
+		handing: make(chan struct{}, 1), stopped: func() {},
 	}
 	h.self, _ = n.cfg.Driver.(vmctl.SelfStopper)
 	if n.cfg.Driver != nil && n.cfg.Mode != ModeDisabled {
@@ -146,7 +149,7 @@ func (h *host) facts() vmctl.Facts {
 	if h.stopping {
 		f.Failed = "what ran under the lost lease is being stopped"
 	}
-	if h.order != "" {
+	if h.order != "" || h.ending {
 		f.Failed = "this node is leaving"
 	}
 	return f
@@ -164,6 +167,13 @@ func (h *host) run(ctx context.Context) error {
 		}
 		h.turn(ctx)
 	}
+}
+
+// stops says whether what runs is being stopped.
+func (h *host) stops() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.stopping
 }
 
 // soon is when to look again without a beat: one that the store holds up must not keep
@@ -249,6 +259,10 @@ func (h *host) vanished(vm string) bool {
 func (h *host) decide(ctx context.Context, tail ledger.Stored) {
 	n := h.n
 	s := &tail.State
+	if h.dog != nil && h.stops() {
+		h.verifyStopped(ctx)
+		return
+	}
 	if s.Debug || n.cfg.Mode == ModeDisabled || n.cfg.Driver == nil {
 		return
 	}

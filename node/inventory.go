@@ -7,6 +7,7 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"time"
 
 	"github.com/hoster-ha/hoster-ha/persistence/ledger"
 	"github.com/hoster-ha/hoster-ha/persistence/record"
@@ -40,7 +41,7 @@ func (h *host) publish(ctx context.Context, tail ledger.Stored) {
 	data, err := record.Seal(record.KindInventory, inv)
 	if err == nil {
 		// A store that hangs must not keep this loop from seeing what runs and killing it.
-		pctx, cancel := context.WithTimeoutCause(ctx, n.timings().Renew, errors.New("no answer within the renew deadline"))
+		pctx, cancel := context.WithTimeoutCause(ctx, h.mayTake(), errors.New("no answer in the time that it may take"))
 		err = n.lanes.inventory.Put(pctx, record.InventoryKey(n.cfg.Name), data)
 		cancel()
 	}
@@ -56,6 +57,18 @@ func (h *host) publish(ctx context.Context, tail ledger.Stored) {
 	if again {
 		h.again = 0
 	}
+}
+
+// mayTake is how long this loop may be held up by something that it tells the store.
+func (h *host) mayTake() time.Duration {
+	t := h.n.timings()
+	if left, bound := h.leeway(h.n.now()); bound {
+		return min(t.Renew, max(left, t.Interval))
+	}
+	if h.dog != nil && h.stops() {
+		return t.Kill / 10
+	}
+	return t.Renew
 }
 
 // wanted: an entry asks for an inventory made after it was read.

@@ -25,6 +25,7 @@ type kennel struct {
 	stopped bool          // by a signal
 	absent  bool          // it cannot be started
 	lazy    bool          // its device takes no pets
+	lose    bool          // its next answer is lost, and it stands still after it
 	timer   *time.Timer   // the device's
 	resets  []time.Duration
 	process *running // the daemon
@@ -131,6 +132,15 @@ func (k *kennel) call(f func(*watchdog.Guard) error) (watchdog.State, error) {
 		return watchdog.State{}, errKennel
 	}
 	err := f(g)
+	k.mu.Lock()
+	lost := k.lose
+	if lost {
+		k.lose, k.stopped = false, true
+	}
+	k.mu.Unlock()
+	if lost {
+		return watchdog.State{}, errKennel
+	}
 	return g.State(), err
 }
 

@@ -17,6 +17,7 @@ func (n *Node) leave(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, 2*t.Timeout+20*time.Second)
 	defer cancel()
 	n.log.Info().Msg("leaving")
+	n.host.quit()
 	if n.cfg.Driver != nil {
 		n.leaveVMs(ctx, t.Timeout)
 	}
@@ -141,6 +142,15 @@ func (h *host) letGo() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return (h.self == nil && !h.bound()) || h.lowered
+}
+
+// quit arms nothing any more, and starts nothing. What is being armed just now is.
+func (h *host) quit() {
+	h.handing <- struct{}{}
+	defer func() { <-h.handing }()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.ending = true
 }
 
 // binds: the VMs have a deadline.

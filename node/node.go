@@ -128,7 +128,9 @@ func New(cfg Config) *Node {
 // ctx ends leaves it as Config.OnStop says. It returns nil after a graceful end.
 func (n *Node) Run(ctx context.Context) error {
 	crashed := func() bool { return errors.Is(context.Cause(ctx), ErrCrash) }
-	if err := n.start(ctx); err != nil {
+	bounded, cancel := n.host.inTime(ctx)
+	defer cancel()
+	if err := n.start(bounded); err != nil {
 		if ended := ctx.Err() != nil; !crashed() {
 			n.host.unstarted(context.WithoutCancel(ctx), err, ended)
 			if ended {

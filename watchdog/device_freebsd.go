@@ -34,7 +34,7 @@ func OpenDevice(path string, timeout time.Duration) (Device, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s: %w", ErrDevice, path, err)
 	}
-	d := &freebsdDevice{fd: fd, is: Info{Path: path, Identity: "watchdog(4)"}}
+	d := &freebsdDevice{fd: fd, is: Info{Path: path, Identity: "watchdog(4)", Software: !hardware()}}
 	if _, err := d.SetTimeout(timeout); err != nil {
 		if derr := d.Disarm(); derr != nil {
 			return d, errors.Join(err, derr)
@@ -42,6 +42,20 @@ func OpenDevice(path string, timeout time.Duration) (Device, error) {
 		return nil, err
 	}
 	return d, nil
+}
+
+// drivers of hardware watchdogs. The kernel lends itself where none answers.
+var drivers = []string{"ichwd", "amdsbwd"}
+
+// hardware says whether one of them is attached: only then does somebody else than the
+// kernel's own clock count.
+func hardware() bool {
+	for _, name := range drivers {
+		if _, err := unix.Sysctl("dev." + name + ".0.%driver"); err == nil {
+			return true
+		}
+	}
+	return false
 }
 
 // ResumeDevice takes over a device that the program before has opened in this process.
