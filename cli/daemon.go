@@ -56,9 +56,14 @@ func (a *app) daemon(ctx context.Context) error {
 		return err
 	}
 	defer release()
+	// A start that fails minds what an earlier daemon has left armed.
+	fails := func(err error) error {
+		cfg.Store = unopened{err}
+		return node.New(cfg).Run(ctx)
+	}
 	listener, err := api.Listen(ctx, s.Listen, !s.ListenGiven)
 	if err != nil {
-		return fmt.Errorf("--listen %s: %w", s.Listen, err)
+		return fails(fmt.Errorf("--listen %s: %w", s.Listen, err))
 	}
 	defer func() { _ = listener.Close() }()
 	if cfg.URL == "" {
@@ -66,7 +71,7 @@ func (a *app) daemon(ctx context.Context) error {
 	}
 	if s.PidFile != "" {
 		if err := renameio.WriteFile(s.PidFile, []byte(strconv.Itoa(os.Getpid())+"\n"), 0o644); err != nil {
-			return fmt.Errorf("--pid-file %s: %w", s.PidFile, err)
+			return fails(fmt.Errorf("--pid-file %s: %w", s.PidFile, err))
 		}
 		defer os.Remove(s.PidFile)
 	}

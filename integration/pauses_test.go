@@ -66,9 +66,11 @@ func (l *guardedLab) pauseOwner(rnd *rand.Rand) {
 	if !owner.proc.ended() {
 		owner.thaw()
 	}
-	// A host that is to be ended is within a tick.
-	l.await("the host is ended, or its daemon holds a lease", func() bool {
-		return owner.proc.ended() || owner.state() == "MASTER" || owner.state() == "STANDBY"
+	// A lease may be had again before the deadline of the one before has passed: what the
+	// watchdog was handed under the admitted one counts.
+	l.await("the host is ended, or guarded anew", func() bool {
+		s, ok := l.guard(owner.name)
+		return owner.proc.ended() || ok && s.Armed && s.By == l.tail().State.Members[owner.name].Admitted && owner.state() != "ISOLATED"
 	})
 }
 
