@@ -61,16 +61,17 @@ func (l *guardedLab) pauseOwner(rnd *rand.Rand) {
 	t := labTimings(l.tb)
 	edge := []time.Duration{t.Renew, t.Renew + t.StopGrace, t.Stopped(), t.Timeout}[rnd.IntN(4)]
 	owner.freeze()
+	handed, _ := l.guard(owner.name)
 	pause(edge + time.Duration(rnd.Int64N(int64(4*interval))) - 2*interval)
 	owner.frozen = false
 	if !owner.proc.ended() {
 		owner.thaw()
 	}
-	// A lease may be had again before the deadline of the one before has passed: what the
-	// watchdog was handed under the admitted one counts.
+	// A lease may be had again before the deadline of the one before has passed, and ends the
+	// host: what the watchdog is handed later counts.
 	l.await("the host is ended, or guarded anew", func() bool {
 		s, ok := l.guard(owner.name)
-		return owner.proc.ended() || ok && s.Armed && s.By == l.tail().State.Members[owner.name].Admitted && owner.state() != "ISOLATED"
+		return owner.proc.ended() || ok && s.Armed && s.Deadline > handed.Deadline
 	})
 }
 
