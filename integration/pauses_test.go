@@ -2,9 +2,11 @@ package integration
 
 import (
 	"math/rand/v2"
+	"path/filepath"
 	"testing"
 	"time"
 
+	"github.com/hoster-ha/hoster-ha/persistence/local"
 	"github.com/hoster-ha/hoster-ha/persistence/record"
 )
 
@@ -80,7 +82,25 @@ func (l *guardedLab) revive() {
 	l.tb.Helper()
 	for _, d := range l.daemons {
 		if d.proc.ended() {
+			l.reboot(d.name)
 			d.start()
 		}
+	}
+}
+
+// reboot lets a host's memory be of another boot: a start that was under way when the host
+// was ended has ended with it.
+func (l *guardedLab) reboot(host string) {
+	l.tb.Helper()
+	files, err := local.Dir(filepath.Join(l.dir, "state-"+host))
+	if err != nil {
+		l.tb.Fatal(err)
+	}
+	m, err := local.NewOn(files, local.Host{Boot: "the one before"})
+	if err == nil {
+		err = m.SetIncarnation(m.Incarnation())
+	}
+	if err != nil {
+		l.tb.Fatal(err)
 	}
 }
