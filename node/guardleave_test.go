@@ -139,7 +139,14 @@ func TestLeavesDisarmed(t *testing.T) {
 				delete(s.Members, "a")
 				delete(s.VMs, "vm1")
 			})
-			<-a.done
+			w.until("a ends", testTimings.Timeout, func() bool {
+				select {
+				case <-a.done:
+					return true
+				default:
+					return false
+				}
+			})
 			if k.armed() || len(w.runsOn("vm1")) > 0 {
 				t.Errorf("armed %t, vm1 runs on %v", k.armed(), w.runsOn("vm1"))
 			}
