@@ -31,6 +31,7 @@ func BenchmarkPausesRoundTheDeadline(b *testing.B) {
 	l := newGuardedLab(b)
 	began := time.Now()
 	for i := range rounds {
+		l.limitVMs()
 		l.pauseOwner(rnd)
 		if i%10 == 9 {
 			say(b, "%d rounds in %s, %d hosts ended, epoch %d", i+1, time.Since(began).Round(time.Second),

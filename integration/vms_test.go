@@ -101,8 +101,8 @@ func (l *lab) config(host string, selfStop bool) string {
 		if err != nil {
 			l.tb.Fatal(err)
 		}
-		limit := filepath.Join(l.dir, "limit-"+host)
-		if err := deadline.WriteDeadline(limit, boot, boottime.Now()+10*time.Minute); err != nil {
+		limit := l.limit(host)
+		if err := deadline.WriteDeadline(limit, boot, boottime.Now()+vmsLive); err != nil {
 			l.tb.Fatal(err)
 		}
 		driverTool = append([]string{"/usr/bin/env", vm.EnvDeadline + "=" + limit, vm.EnvBootID + "=" + boot}, tool...)
@@ -130,6 +130,26 @@ func (l *lab) config(host string, selfStop bool) string {
 		l.tb.Fatal(err)
 	}
 	return path
+}
+
+// vmsLive is how long VMs live that do not stop themselves for the daemon.
+const vmsLive = 10 * time.Minute
+
+// limit is the file of the deadline by which those of a host do.
+func (l *lab) limit(host string) string { return filepath.Join(l.dir, "limit-"+host) }
+
+// limitVMs lets such VMs live on: a run may take longer than they would.
+func (l *lab) limitVMs() {
+	l.tb.Helper()
+	boot, err := local.BootID()
+	for host := range l.hosts {
+		if err == nil {
+			err = deadline.WriteDeadline(l.limit(host), boot, boottime.Now()+vmsLive)
+		}
+	}
+	if err != nil {
+		l.tb.Fatal(err)
+	}
 }
 
 // replicate starts a host's replication.
