@@ -29,6 +29,7 @@ type kennel struct {
 	timer   *time.Timer   // the device's
 	resets  []time.Duration
 	process *running // the daemon
+	last    watchdog.State
 }
 
 var errKennel = errors.New("nothing answers")
@@ -132,7 +133,9 @@ func (k *kennel) call(f func(*watchdog.Guard) error) (watchdog.State, error) {
 		return watchdog.State{}, errKennel
 	}
 	err := f(g)
+	s := g.State()
 	k.mu.Lock()
+	k.last = s
 	lost := k.lose
 	if lost {
 		k.lose, k.stopped = false, true
@@ -141,7 +144,7 @@ func (k *kennel) call(f func(*watchdog.Guard) error) (watchdog.State, error) {
 	if lost {
 		return watchdog.State{}, errKennel
 	}
-	return g.State(), err
+	return s, err
 }
 
 func (k *kennel) Extend(deadline, timeout time.Duration, by string) (watchdog.State, error) {
@@ -157,11 +160,12 @@ func (k *kennel) State() (watchdog.State, error) {
 	return k.call(func(*watchdog.Guard) error { return nil })
 }
 
-// armed says whether the process would end the host.
+// armed says whether the process would end the host, by what it was told last: asked
+// itself, it could wait for its loop, which waits for this lock.
 func (k *kennel) armed() bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.guard != nil && k.guard.State().Armed
+	return k.guard != nil && k.last.Armed
 }
 
 // all are when the host was ended.
