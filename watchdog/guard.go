@@ -272,7 +272,7 @@ func (g *Guard) settled() error {
 		if !g.turning.Load() {
 			return nil
 		}
-		<-time.After(step)
+		nap(step) // on the kernel's clock, as the loop is, whatever clock the callers have
 	}
 	return fmt.Errorf("%w: it has not answered a pet for %s", ErrDevice, patience*step)
 }
