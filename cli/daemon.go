@@ -36,11 +36,6 @@ func (a *app) daemon(ctx context.Context) error {
 	if err != nil {
 		return usageError{err}
 	}
-	store, err := s.Store()
-	if err != nil {
-		store = unopened{err}
-	}
-	defer func() { _ = persistence.Close(store) }() // nothing is lost with a connection
 	memory, err := local.OpenDir(s.StateDir)
 	if err != nil {
 		return err
@@ -50,17 +45,25 @@ func (a *app) daemon(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	cfg.Store, cfg.Memory, cfg.Report = store, memory, report.In(s.StateDir)
+	cfg.Memory, cfg.Report = memory, report.In(s.StateDir)
 	release, err := a.guarded(ctx, &cfg, s)
 	if err != nil {
 		return err
 	}
 	defer release()
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer stop()
 	// A start that fails minds what an earlier daemon has left armed.
 	fails := func(err error) error {
 		cfg.Store = unopened{err}
 		return node.New(cfg).Run(ctx)
 	}
+	store, err := s.Store()
+	if err != nil {
+		return fails(err)
+	}
+	defer func() { _ = persistence.Close(store) }() // nothing is lost with a connection
+	cfg.Store = store
 	listener, err := api.Listen(ctx, s.Listen, !s.ListenGiven)
 	if err != nil {
 		return fails(fmt.Errorf("--listen %s: %w", s.Listen, err))
@@ -84,8 +87,6 @@ func (a *app) daemon(ctx context.Context) error {
 		}
 	}
 
-	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
-	defer stop()
 	g, gctx := errgroup.WithContext(context.WithoutCancel(ctx))
 	served, end := context.WithCancel(gctx)
 	g.Go(func() error {
