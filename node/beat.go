@@ -106,6 +106,7 @@ func (n *Node) beat(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return nil // this node has ended: what failed because of that is nobody's trouble
 	}
+	n.note(began, answered, hb, counted, putErr != nil, failed, errors.Join(tailErr, putErr))
 	if why := n.host.unguarded(); why != "" {
 		n.host.stopAll(ctx, why)
 		if holder.Held() && failed == "" {
@@ -114,7 +115,6 @@ func (n *Node) beat(ctx context.Context) error {
 			}
 		}
 	}
-	n.note(began, answered, hb, counted, putErr != nil, failed, errors.Join(tailErr, putErr))
 	n.lookAll(ctx)
 	n.publish()
 	return nil

@@ -96,7 +96,7 @@ func (h *host) next(dated time.Duration, hb *record.Heartbeat, counted bool) (ne
 		// Where the cluster is not armed nothing could start again that was stopped.
 		runsOn = runsOn || h.dog.unproved != "" || !s.Armed || h.unneeded(s)
 		if !h.bound() && (!counted || me.Admitted != hb.Incarnation || now < h.dog.again || h.unneeded(s) ||
-			s.Frozen || s.Debug || !s.Armed || h.ending) {
+			s.Frozen || s.Debug || !s.Armed || h.quitting) {
 			return 0, false, false // a watchdog is armed at admission, where VMs may run
 		}
 	}

@@ -45,7 +45,7 @@ type host struct {
 	why       string            // what runs is being stopped, or this host ended
 	due       time.Duration     // when to begin to stop, for the deadline in force
 	stopped   func()            // ends what stopAll began
-	ending    bool              // this node was told to end: nothing is armed any more
+	quitting  bool              // this node was told to end: nothing is armed any more
 	tries     uint64            // numbers given to inventories
 	number    uint64            // of the inventory published last
 	published *record.Inventory // the inventory published last
@@ -149,7 +149,7 @@ func (h *host) facts() vmctl.Facts {
 	if h.stopping {
 		f.Failed = "what ran under the lost lease is being stopped"
 	}
-	if h.order != "" || h.ending {
+	if h.order != "" || h.quitting {
 		f.Failed = "this node is leaving"
 	}
 	return f

@@ -150,7 +150,7 @@ func (h *host) quit() {
 	defer func() { <-h.handing }()
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.ending = true
+	h.quitting = true
 }
 
 // binds: the VMs have a deadline.

@@ -17,8 +17,8 @@ func (h *host) stopBy(ctx context.Context, vm string, kill, end time.Duration) {
 	sctx, cancel := context.WithTimeout(ctx, max(kill-h.n.now(), 0))
 	err := h.n.cfg.Driver.Stop(sctx, vm)
 	cancel()
-	if err == nil {
-		return
+	if err == nil || ctx.Err() != nil {
+		return // it has stopped, or all was seen stopped meanwhile
 	}
 	h.log.Warn().Str("vm", vm).Err(err).Msg("it does not stop: kill")
 	sctx, cancel = context.WithTimeout(ctx, max(end-h.n.now(), h.n.timings().Kill))
@@ -63,6 +63,7 @@ func (h *host) verifyStopped(ctx context.Context) {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.stopped() // a command that stops what has stopped would stop what starts next
 	h.stopping, h.why = false, ""
 	h.log.Warn().Msg("all VMs are verified stopped: this node is ISOLATED until it holds a lease again")
 }
